@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both do all set-up on a fresh machine with Python 3.11 or newer.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+MINUTES ?= 3
+DEMO ?= swath-demo
+DATA ?=
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready  ## make .venv from requirements.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml tools/setup.sh
+	sh tools/setup.sh $(VENV)
+
+demo: setup  ## the whole flow on a real Sentinel-2 scene (MINUTES=3 of training)
+	$(BIN)/swath demo --out $(DEMO) --minutes $(MINUTES)
+
+test: setup  ## the test suite
+	$(BIN)/python -m pytest
+
+check: setup  ## lint, types, the rules of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_imports.py tests/test_house.py
+
+format: setup  ## write the formatting that check asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives
+	$(BIN)/python benchmarks/speed.py
+	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
+
+lock: setup  ## pin again what pyproject.toml asks for
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
+		--quiet pyproject.toml -o requirements.lock
+
+clean:  ## remove what set-up and demo made
+	rm -rf $(VENV) .tools $(DEMO)

@@ -1,0 +1,159 @@
+"""The words of a command line -> one validated settings model, with every mistake reported at once.
+
+Required settings stand without a flag, in the order of the model (only `--out` always has its flag); the
+others are `--name value` or `--name=value`, switches are `--name` and `--no-name`. A `--config FILE` gives
+values that the command line overrides.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from swath.config import Settings
+from swath.errors import UsageError, did_you_mean
+from swath.settings_file import read_settings
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(model: type[S], words: Sequence[str]) -> S:
+    """Read the words that follow a verb.
+
+    Raises:
+        UsageError: one line for each unknown flag, missing value, missing setting and value out of range.
+    """
+    given, problems = _pair(model, list(words))
+    config_file = given.pop("config", None)
+    from_file = read_settings(Path(config_file)) if config_file else {}
+    try:
+        return validate(model, {**from_file, **given}, problems=problems)
+    except UsageError as error:
+        where = f" (settings from {config_file})" if config_file else ""
+        raise UsageError(f"{error}{where}") from None
+
+
+def validate(model: type[S], values: Mapping[str, object], *, problems: Sequence[str] = ()) -> S:
+    """Make settings from plain values; `problems` found earlier are reported in the same breath.
+
+    Raises:
+        UsageError: a line for each problem.
+    """
+    lines = list(problems)
+    lines += [
+        f'unknown setting "{name}".{did_you_mean(name, model.model_fields)}'
+        for name in values
+        if name not in model.model_fields
+    ]
+    try:
+        config = model.model_validate({name: v for name, v in values.items() if name in model.model_fields})
+    except ValidationError as error:
+        lines += [_in_words(model, dict(problem)) for problem in error.errors()]
+    else:
+        if not lines:
+            return config
+    raise UsageError("\n".join(lines))
+
+
+def usage(model: type[Settings], verb: str) -> str:
+    """The help page of one verb."""
+    positional = positional_names(model)
+    head = f"swath {verb} {' '.join(name.upper() for name in positional)}".rstrip()
+    lines = [f"{head} [--flag value ...]", "", inspect.cleandoc(model.__doc__ or ""), ""]
+    for name, field in model.model_fields.items():
+        lines.append(f"  {_left(name, field, positional=name in positional)}")
+        about = " ".join(part for part in (field.description, _default(field)) if part)
+        if about:
+            lines.append(f"      {about}")
+    lines += ["  --config FILE", "      Settings from a YAML file; the command line wins.", *_EVERYWHERE]
+    return "\n".join(lines)
+
+
+_EVERYWHERE = (
+    "  --json",
+    "      Print one JSON object as the last line of standard output.",
+    "  --quiet / --debug",
+    "      Only warnings and the result / tracebacks of errors.",
+)
+
+
+def positional_names(model: type[Settings]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required() and name != "out"]
+
+
+def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Names with their words, and what could not be paired."""
+    given: dict[str, Any] = {}
+    problems: list[str] = []
+    waiting = positional_names(model)
+    flags = {f"--{name.replace('_', '-')}": name for name in (*model.model_fields, "config")}
+    switches = {name for name, field in model.model_fields.items() if field.annotation is bool}
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        flag = flag.replace("_", "-")
+        if not word.startswith("--"):
+            if waiting:
+                given[waiting.pop(0)] = word
+            else:
+                problems.append(f'"{word}" is one word too many')
+        elif flag.removeprefix("--no-").removeprefix("--").replace("-", "_") in switches:
+            given[flag.removeprefix("--no-").removeprefix("--").replace("-", "_")] = not flag.startswith(
+                "--no-"
+            )
+        elif flag not in flags:
+            problems.append(
+                f"unknown flag {flag}.{did_you_mean(flag, [*flags, '--json', '--quiet', '--debug'])}"
+            )
+            if not equals and words and not words[0].startswith("--"):
+                words.pop(0)
+        elif equals or (words and not words[0].startswith("--")):
+            given[flags[flag]] = value if equals else words.pop(0)
+        else:
+            problems.append(f"{flag} needs a value")
+    return given, problems
+
+
+def _in_words(model: type[Settings], problem: dict[str, Any]) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    shown = name.upper() if name in positional_names(model) else f"--{name.replace('_', '-')}"
+    if problem["type"] == "missing":
+        return f"{shown} is missing"
+    return f"{shown} {problem['input']}: {message[0].lower()}{message[1:]}"
+
+
+def _left(name: str, field: FieldInfo, *, positional: bool) -> str:
+    if positional:
+        return name.upper()
+    flag = f"--{name.replace('_', '-')}"
+    if field.annotation is bool:
+        return flag
+    return f"{flag} {_kind(field.annotation)}"
+
+
+def _kind(annotation: Any) -> str:
+    """The words a value may be: 'N', 'FILE', 'A,B,...' or the choices."""
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return "|".join(str(option) for option in options)
+    if origin in {types.UnionType, typing.Union}:
+        return _kind(next(option for option in options if option is not type(None)))
+    if origin is typing.Annotated:
+        return _kind(options[0])
+    if origin is tuple:
+        return "A,B,..."
+    return {int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(annotation, "VALUE")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required() or field.default in {None, False, ()}:
+        return ""
+    return f"[{field.default}]"

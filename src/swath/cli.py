@@ -1,0 +1,138 @@
+"""The command line: the only file that sees every room, and the only one that speaks to a terminal.
+
+Rooms are imported inside the command that was asked for, so `swath --help` needs neither torch nor pydantic.
+"""
+
+import importlib
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swath.errors import SwathError, UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: `stage` is a module with `run(settings)`; `settings` names its model in swath.config."""
+
+    stage: str
+    settings: str
+    about: str
+
+
+VERBS = {
+    "demo": Verb("swath.demo", "DemoConfig", "the whole flow on a real Sentinel-2 scene, in minutes"),
+    "doctor": Verb("swath.doctor", "DoctorConfig", "what this machine can do, what is missing, what to type"),
+    "index": Verb("swath.prepare.index", "IndexConfig", "archive of imagery -> index.parquet, a row a tile"),
+    "split": Verb("swath.prepare.split", "SplitConfig", "say which tiles train, validate and test"),
+    "pack": Verb("swath.prepare.pack", "PackConfig", "index -> tiles.lance, pixels at training speed"),
+    "pretrain": Verb(
+        "swath.pretrain.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"
+    ),
+    "embed": Verb("swath.transfer.embed", "EmbedConfig", "run + tiles -> features.parquet"),
+    "probe": Verb(
+        "swath.transfer.probe", "ProbeConfig", "run + tiles -> what the features are worth on your labels"
+    ),
+    "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
+}
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Flags that every verb takes."""
+
+    json: bool
+    debug: bool
+    quiet: bool
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `words` as in sys.argv[1:]."""
+    given = list(sys.argv[1:] if words is None else words)
+    switches = Switches(json="--json" in given, debug="--debug" in given, quiet="--quiet" in given)
+    rest = [word for word in given if word not in {"--json", "--debug", "--quiet"}]
+    try:
+        _dispatch(rest, switches)
+    except SwathError as error:
+        return _refuse(str(error), error.exit_code, switches)
+    except KeyboardInterrupt:
+        return _refuse("stopped by Ctrl-C", 143, switches)
+    except MemoryError:
+        return _refuse("out of memory; use a smaller --batch-size or --tile-px", 5, switches)
+    except Exception as error:  # noqa: BLE001 -- the last line of defence: a bug is said in one line, never hidden
+        message = f"internal error, please report it ({type(error).__name__}: {error}); --debug shows where"
+        return _refuse(message, 1, switches)
+    return 0
+
+
+def _dispatch(words: list[str], switches: Switches) -> None:
+    if not words or words[0] in {"--help", "-h", "help"}:
+        print(_overview())
+    elif words[0] == "--version":
+        print(f"swath {importlib.import_module('importlib.metadata').version('swath')}")
+    elif words[0] not in VERBS:
+        raise UsageError(
+            f'no command "{words[0]}".{did_you_mean(words[0], VERBS)} `swath --help` lists them.'
+        )
+    else:
+        _run_verb(words[0], words[1:], switches)
+
+
+def _run_verb(name: str, words: list[str], switches: Switches) -> None:
+    verb = VERBS[name]
+    model = getattr(importlib.import_module("swath.config"), verb.settings)
+    arguments = importlib.import_module("swath.arguments")
+    if {"--help", "-h"} & set(words):
+        print(arguments.usage(model, name))
+        return
+    settings = arguments.parse(model, words)
+    _log_to_terminal(level=logging.WARNING if switches.quiet else logging.INFO)
+    result = importlib.import_module(verb.stage).run(settings)
+    print("\n".join(result.lines()))
+    if switches.json:
+        print(json.dumps(result.to_json(), allow_nan=False))
+
+
+def _overview() -> str:
+    lines = [
+        "swath: self-supervised vision transformers for your own overhead imagery, and the proof",
+        "of what they are worth.",
+        "",
+        *(f"  swath {name:9} {verb.about}" for name, verb in VERBS.items()),
+        "",
+        "swath VERB --help tells more.",
+        "Exit codes: 0 ok, 2 usage, 3 data, 4 training, 5 machine, 143 stopped.",
+    ]
+    return "\n".join(lines)
+
+
+def _log_to_terminal(*, level: int) -> None:
+    handler = _ToStandardError()
+    logger = logging.getLogger("swath")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+class _ToStandardError(logging.Handler):
+    """Looks up sys.stderr at every line, so that lines go above a progress bar that has taken its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def _refuse(message: str, code: int, switches: Switches) -> int:
+    if switches.debug:
+        traceback.print_exc()
+    for line in message.splitlines():
+        print(f"swath: {line}", file=sys.stderr)
+    if switches.json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

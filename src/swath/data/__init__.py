@@ -1,0 +1,1 @@
+"""Imagery on disk, and the files that stand between it and training."""

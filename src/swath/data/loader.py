@@ -1,0 +1,107 @@
+"""Batches of packed tiles in a shuffled order, one thread ahead of the training loop.
+
+Packed tiles need no decoding, so there are no worker processes: one thread reads while the device computes.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from swath.data.sampler import sample_at
+from swath.data.store import TileStore
+from swath.errors import DataError
+
+_READS_AHEAD = 2
+_ROWS_A_READ = 512
+_BYTES_A_READ = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Stored pixels of B tiles: `groups` holds one tensor (B, Cg, h, w) a band group.
+
+    `rows` (B,) are row numbers of the pack (sample ids), `epochs` (B,) their epochs. `wait_s` is how
+    long the consumer stood still for this batch.
+    """
+
+    rows: npt.NDArray[np.int64]
+    epochs: npt.NDArray[np.int64]
+    groups: list[Tensor]
+    wait_s: float
+
+
+class Loader:
+    """The `steps` batches that follow after `cursor` samples of the stream over `rows` (n,).
+
+    Iterating twice gives the same batches twice. An error of the reading thread is raised where its batch is
+    asked for.
+
+    Raises:
+        DataError: `rows` is empty, or (while iterating) a tile does not match its checksum.
+    """
+
+    def __init__(
+        self,
+        store: TileStore,
+        *,
+        rows: npt.NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        steps: int,
+        cursor: int = 0,
+    ) -> None:
+        if not len(rows):
+            raise DataError(f"{store.path} has no tiles to load: none is in the split that was asked for")
+        self._store = store
+        self._rows = rows
+        self._batch_size = batch_size
+        self._seed = seed
+        self._steps = steps
+        self._cursor = cursor
+        rows_a_read = min(_ROWS_A_READ, _BYTES_A_READ // store.tile_bytes)
+        self._batches_a_read = max(1, rows_a_read // batch_size)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        with ThreadPoolExecutor(1, thread_name_prefix="swath-loader") as pool:
+            ahead: deque[Future[list[Batch]]] = deque()
+            try:
+                for step in range(0, self._steps, self._batches_a_read):
+                    ahead.append(pool.submit(self._read, step))
+                    if len(ahead) > _READS_AHEAD:
+                        yield from _wait_for(ahead.popleft())
+                while ahead:
+                    yield from _wait_for(ahead.popleft())
+            finally:
+                for read in ahead:
+                    read.cancel()
+
+    def _read(self, first: int) -> list[Batch]:
+        """Batches `first` and following, from one call of the store: 512 rows at once cost half of 8 x 64."""
+        steps = min(self._batches_a_read, self._steps - first)
+        positions, epochs = sample_at(
+            self._cursor + first * self._batch_size,
+            steps * self._batch_size,
+            n=len(self._rows),
+            seed=self._seed,
+        )
+        rows = self._rows[positions]
+        groups = [torch.from_numpy(pixels) for pixels in self._store.read(rows)]
+        cuts = [slice(step * self._batch_size, (step + 1) * self._batch_size) for step in range(steps)]
+        return [Batch(rows[cut], epochs[cut], [group[cut] for group in groups], 0.0) for cut in cuts]
+
+
+def _wait_for(reading: Future[list[Batch]]) -> Iterator[Batch]:
+    started = time.perf_counter()
+    first, *others = reading.result()
+    yield replace(first, wait_s=time.perf_counter() - started)
+    yield from others

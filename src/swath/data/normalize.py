@@ -1,0 +1,45 @@
+"""From stored pixels to what a network sees, as the TileFormat says.
+
+B tiles, C bands of the network, Cg bands of one group, h x w pixels of a group, H x W of the finest group.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from swath.data.bands import BandGroup, TileFormat
+
+
+def to_unit(groups: list[Tensor], tile_format: TileFormat, device: torch.device | None = None) -> Tensor:
+    """(B, C, H, W) float32 in [0, 1], bands in the order of `tile_format.bands`.
+
+    `groups` are the stored pixels (B, Cg, h, w), one tensor a group. Coarser groups are enlarged bilinearly.
+    """
+    size_px = tile_format.size_px
+    parts = [
+        _group_to_unit(pixels if device is None else pixels.to(device), group, tile_format)
+        for pixels, group in zip(groups, tile_format.groups, strict=True)
+    ]
+    parts = [part if part.shape[-1] == size_px else _enlarge(part, size_px) for part in parts]
+    unit = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    stored = [band for group in tile_format.groups for band in group.bands]
+    order = [stored.index(band) for band in tile_format.bands]
+    return unit if order == list(range(len(order))) else unit[:, order]
+
+
+def standardize(unit: Tensor, tile_format: TileFormat) -> Tensor:
+    """(B, C, H, W) in [0, 1] to mean 0 and spread 1 over the whole pack, per band."""
+    mean = torch.tensor(tile_format.mean, device=unit.device).view(1, -1, 1, 1)
+    std = torch.tensor(tile_format.std, device=unit.device).view(1, -1, 1, 1)
+    return (unit - mean) / std
+
+
+def _group_to_unit(pixels: Tensor, group: BandGroup, tile_format: TileFormat) -> Tensor:
+    places = [tile_format.bands.index(band) for band in group.bands]
+    low = torch.tensor([tile_format.low[i] for i in places], device=pixels.device).view(1, -1, 1, 1)
+    high = torch.tensor([tile_format.high[i] for i in places], device=pixels.device).view(1, -1, 1, 1)
+    return (pixels.to(torch.float32) - low).div_(high - low).clamp_(0.0, 1.0)
+
+
+def _enlarge(unit: Tensor, size_px: int) -> Tensor:
+    return F.interpolate(unit, size=(size_px, size_px), mode="bilinear", align_corners=False)

@@ -1,0 +1,1 @@
+"""What archives of imagery look like on disk."""

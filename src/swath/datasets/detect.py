@@ -1,0 +1,52 @@
+"""--layout auto: which layout a source has, and why."""
+
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from swath.data.bands import band_of_file
+from swath.data.polygons import SUFFIXES
+from swath.data.raster import inspect
+from swath.datasets.bigearthnet import JSON_SUFFIX
+from swath.datasets.layout import Asked, raster_files
+from swath.errors import DataError
+
+_LARGEST_TILE_PX = 512
+_LOOK_AT = 16
+
+
+def detect(source: Path, asked: Asked) -> tuple[str, str]:
+    """The layout ("scenes", "folder", "bigearthnet") and the reason, in words.
+
+    Raises:
+        DataError, UsageError: there is no imagery at `source`.
+    """
+    if source.is_file():
+        return "scenes", "one file"
+    if source.is_dir() and next(source.rglob(f"S2*{JSON_SUFFIX}"), None) is not None:
+        return "bigearthnet", f"folders with *{JSON_SUFFIX}"
+    if asked.labels is not None:
+        drawn = asked.labels.suffix.lower() in SUFFIXES
+        return ("scenes", "labels are polygons") if drawn else ("folder", "labels are a table")
+    files = raster_files(source)
+    if (source / "labels.csv").is_file():
+        return "folder", "there is a labels.csv"
+    named = next((file for file in files if band_of_file(PurePosixPath(file).stem) is not None), None)
+    if asked.band_pattern or named:
+        return "scenes", f"names end in a band ({named or asked.band_pattern})"
+    return _by_size(source, files, asked)
+
+
+def _by_size(source: Path, files: list[str], asked: Asked) -> tuple[str, str]:
+    sizes = set()
+    for file in islice(files, 0, None, max(1, len(files) // _LOOK_AT)):
+        try:
+            raster = inspect(source / file, root=source, max_pixels=asked.max_pixels)
+        except DataError:
+            continue  # reported, with all others, by the layout
+        sizes.add((raster.width, raster.height))
+    if not sizes:
+        return "folder", "no file could be opened"
+    largest = max(max(size) for size in sizes)
+    if len(files) > 1 and largest <= _LARGEST_TILE_PX:
+        return "folder", f"files of at most {largest} px"
+    return "scenes", f"files of up to {largest} px"

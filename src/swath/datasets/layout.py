@@ -1,0 +1,95 @@
+"""What every layout gives and takes, and how files are found."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swath.data.index import IndexInfo
+from swath.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
+
+RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked of the index, in plain values; `swath.config.IndexConfig` explains each."""
+
+    labels: Path | None = None
+    label_column: str | None = None
+    label_columns: tuple[str, ...] = ()
+    min_share: float = 0.05
+    tile_px: int = 120
+    stride_px: int | None = None
+    max_nodata: float = 0.0
+    band_pattern: str | None = None
+    max_pixels: int = 270_000_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An archive that was understood: `rows` can be taken once, and `skipped` fills while they are."""
+
+    info: IndexInfo
+    files: int
+    rows: Iterator[dict[str, Any]]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def raster_files(source: Path) -> list[str]:
+    """Paths relative to `source` of everything that is named like a raster, sorted; hidden files left out.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: it holds no raster.
+    """
+    if str(source).startswith("s3:"):
+        raise UsageError(f"{source}: reading from S3 is not supported yet. Copy the files here first.")
+    if not source.is_dir():
+        raise UsageError(f"no folder {source}. Give the folder that holds the imagery.")
+    found: list[str] = []
+    other = 0
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        inside = Path(folder).relative_to(source)
+        kept = [name for name in names if Path(name).suffix.lower() in RASTER_SUFFIXES and name[0] != "."]
+        found += [(inside / name).as_posix() for name in kept]
+        other += len(names) - len(kept)
+    if not found:
+        raise DataError(
+            f"{source} holds no GeoTIFF, JPEG 2000, PNG or JPEG ({other:,} other files). "
+            f"Give the folder that holds the imagery."
+        )
+    return sorted(found)
+
+
+@dataclass
+class BadFiles:
+    """Gathers what is wrong with files, so that all are reported at once."""
+
+    bad: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, error: DataError) -> None:
+        self.bad += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(str(error))
+
+    def raise_if_any(self, *, looked_at: int, what: str = "files") -> None:
+        """Raise the one error itself, or one that lists the first few and counts the rest."""
+        if self.bad == 1:
+            raise DataError(self.shown[0])
+        if self.bad:
+            more = f" (and {self.bad - _SHOWN:,} more)" if self.bad > _SHOWN else ""
+            raise DataError(f"{self.bad:,} of {looked_at:,} {what} are bad: {' | '.join(self.shown)}{more}")
+
+
+def first_few(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

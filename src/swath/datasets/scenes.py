@@ -1,0 +1,251 @@
+"""Scenes: rasters of any size, one file or one file a band, cut into tiles by window."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.index import IndexInfo
+from swath.data.polygons import SUFFIXES, LabelPolygons, ScenePolygons
+from swath.data.raster import read_window
+from swath.data.windows import Grid, Strip, footprints
+from swath.datasets import names
+from swath.datasets.grouping import group_files
+from swath.datasets.layout import Asked, BadFiles, Layout, first_few, raster_files
+from swath.datasets.scene import Scene, scene_of
+from swath.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
+
+
+def find(source: Path, asked: Asked) -> Layout:
+    """Open every scene below `source` (or the one file that it is) and say how it will be cut.
+
+    Raises:
+        DataError: a file is bad, scenes differ in their bands, or every scene is smaller than a tile.
+        UsageError: labels are no polygons, or their column is missing.
+    """
+    polygons = _polygons(asked)
+    source, files = (source.parent, [source.name]) if source.is_file() else (source, raster_files(source))
+    source = source.resolve()
+    scenes = _open_scenes(source, files, asked)
+    _check_alike(scenes)
+    skipped: Counter[str] = Counter()
+    scenes = _large_enough(scenes, asked, skipped)
+    cut = _Cut(
+        source, asked, _nodata(scenes), polygons, () if polygons is None else _vocabulary(scenes, polygons)
+    )
+    info = IndexInfo(
+        root=str(source),
+        layout="scenes",
+        task=None if polygons is None else "multilabel",
+        vocabulary=cut.vocabulary,
+        bands=scenes[0].bands,
+        band_px=scenes[0].band_px,
+        tile_px=asked.tile_px,
+        stride_px=cut.stride_px,
+        dtypes=scenes[0].dtypes,
+        nodata=cut.nodata,
+        attribution=_attribution(scenes, polygons),
+    )
+    rows = (row for scene in scenes for row in _rows(scene, cut, skipped))
+    return Layout(info, sum(len(scene.paths) for scene in scenes), rows, skipped)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How scenes are cut and labelled."""
+
+    source: Path
+    asked: Asked
+    nodata: float | None
+    polygons: LabelPolygons | None
+    vocabulary: tuple[str, ...]
+
+    @property
+    def stride_px(self) -> int:
+        return self.asked.tile_px if self.asked.stride_px is None else self.asked.stride_px
+
+    def grid(self, scene: Scene) -> Grid:
+        return scene.grid(self.asked.tile_px, self.stride_px)
+
+
+def _polygons(asked: Asked) -> LabelPolygons | None:
+    if asked.labels is None:
+        if asked.label_column or asked.label_columns:
+            raise UsageError(
+                "--label-column without --labels has no effect on scenes. Give --labels polygons.gpkg."
+            )
+        return None
+    if asked.label_columns:
+        raise UsageError(
+            "--label-columns is for labels.csv; polygons have one column of classes: --label-column NAME"
+        )
+    if asked.labels.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"scenes are labelled by polygons ({', '.join(SUFFIXES)}), found {asked.labels}.")
+    return LabelPolygons(asked.labels, asked.label_column)
+
+
+def _open_scenes(source: Path, files: list[str], asked: Asked) -> list[Scene]:
+    scenes, bad = [], BadFiles()
+    for group in group_files(files, asked.band_pattern, source_name=source.name):
+        try:
+            scenes.append(scene_of(group, source, max_pixels=asked.max_pixels))
+        except DataError as error:
+            bad.add(error)
+    bad.raise_if_any(looked_at=len(scenes) + bad.bad, what="scenes")
+    made_up = [scene for scene in scenes if scene.names_made_up]
+    if made_up:
+        logger.warning(
+            f"{made_up[0].paths[0]} does not name its bands; called {','.join(made_up[0].bands)} "
+            f"({len(made_up):,} scenes). Check the order before training on imagery from elsewhere."
+        )
+    return scenes
+
+
+def _check_alike(scenes: list[Scene]) -> None:
+    kinds: dict[tuple[Any, ...], list[str]] = {}
+    for scene in scenes:
+        kinds.setdefault((scene.bands, scene.band_px, scene.dtypes), []).append(scene.name)
+    if len(kinds) > 1:
+        parts = []
+        for (bands, _, dtypes), found in kinds.items():
+            parts.append(f"{','.join(bands)} of {'/'.join(sorted(set(dtypes)))} ({len(found):,}: {found[0]})")
+        raise DataError(
+            f"scenes differ in their bands: {' | '.join(parts[:4])}. "
+            f"Index each kind by itself, or leave bands out with --band-pattern."
+        )
+
+
+def _large_enough(scenes: list[Scene], asked: Asked, skipped: Counter[str]) -> list[Scene]:
+    kept = [s for s in scenes if min(s.finest.width, s.finest.height) >= asked.tile_px]
+    small = [s for s in scenes if min(s.finest.width, s.finest.height) < asked.tile_px]
+    if not kept:
+        raster = small[0].finest
+        raise DataError(
+            f"{small[0].paths[0]} is {raster.width}x{raster.height} px, smaller than a tile of "
+            f"{asked.tile_px} px. Use --tile-px {min(raster.width, raster.height)} or less."
+        )
+    if small:
+        skipped["scene smaller than a tile"] = len(small)
+        logger.warning(f"left out, smaller than a tile: {first_few([scene.name for scene in small])}")
+    return kept
+
+
+def _nodata(scenes: list[Scene]) -> float | None:
+    values = {scene.nodata: scene.name for scene in scenes if scene.nodata is not None}
+    if len(values) > 1:
+        listed = ", ".join(f"{value:g} ({name})" for value, name in values.items())
+        raise DataError(f"scenes declare different nodata values: {listed}. Index each kind by itself.")
+    return next(iter(values), None)
+
+
+def _vocabulary(scenes: list[Scene], polygons: LabelPolygons) -> tuple[str, ...]:
+    """Every class that has a polygon on a scene."""
+    classes: set[str] = set()
+    for scene in scenes:
+        classes |= set(_on(scene, polygons).by_class)
+    if not classes:
+        raise DataError(
+            f"no polygon of {polygons.path} ({polygons.crs}) lies on the scenes. Is it the right place?"
+        )
+    return tuple(sorted(classes))
+
+
+def _on(scene: Scene, polygons: LabelPolygons) -> ScenePolygons:
+    if scene.crs is None:
+        raise DataError(
+            f"{scene.paths[0]} has no location, so polygons cannot label it. Georeference it first."
+        )
+    return polygons.on_scene(scene.crs, scene.finest.transform, (scene.finest.width, scene.finest.height))
+
+
+def _attribution(scenes: list[Scene], polygons: LabelPolygons | None) -> str:
+    sensors = sorted({scene.sensor for scene in scenes if scene.sensor})
+    texts = []
+    for sensor in sensors:
+        days = [scene.acquired for scene in scenes if scene.sensor == sensor and scene.acquired]
+        texts.append(names.credit(sensor, days))
+    if polygons is not None and polygons.is_openstreetmap:
+        texts.append("Labels: (c) OpenStreetMap contributors, ODbL")
+    return "; ".join(text for text in dict.fromkeys(texts) if text)
+
+
+def _rows(scene: Scene, cut: _Cut, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
+    grid = cut.grid(scene)
+    here = None if cut.polygons is None else _on(scene, cut.polygons)
+    logger.debug(f"{scene.name}: {grid.width}x{grid.height} px, {len(grid.xs)} x {len(grid.ys)} tiles")
+    common = {
+        "paths": list(scene.paths),
+        "width_px": grid.tile_px,
+        "height_px": grid.tile_px,
+        "sensor": scene.sensor,
+        "gsd_m": scene.gsd_m,
+        "crs": scene.crs,
+        "acquired": scene.acquired,
+    }
+    for strip in grid.strips():
+        blank = _nodata_shares(scene, cut, strip)
+        cover = None if here is None else here.shares(grid, strip, cut.vocabulary)
+        ground = _strip_footprints(scene, grid, strip)
+        for row, column in np.ndindex(len(strip.ys), len(grid.xs)):
+            if blank is not None and blank[row, column] > cut.asked.max_nodata:
+                skipped["nodata"] += 1
+                continue
+            x, y = grid.xs[column], strip.ys[row]
+            yield {
+                "id": f"{scene.name}_x{x}_y{y}",
+                "x_px": x,
+                "y_px": y,
+                **common,
+                **({} if cover is None else _labels(cover[row, column], cut)),
+                "nodata_share": None if blank is None else float(blank[row, column]),
+                "geometry": None if ground is None else ground[row, column],
+            }
+
+
+def _labels(shares: npt.NDArray[np.float32], cut: _Cut) -> dict[str, Any]:
+    held = [
+        name
+        for name, share in zip(cut.vocabulary, shares, strict=True)
+        if share > 0 and share >= cut.asked.min_share
+    ]
+    return {"labels": held, "label_shares": shares.tolist()}
+
+
+def _nodata_shares(scene: Scene, cut: _Cut, strip: Strip) -> npt.NDArray[np.float32] | None:
+    """Share of each tile in which all bands of the finest grid are nodata or NaN; None where none can be."""
+    if cut.nodata is None and "float32" not in scene.dtypes:
+        return None
+    grid = cut.grid(scene)
+    size = (strip.height_px, grid.width)
+    blank = np.ones(size, np.bool_)
+    for number, px in enumerate(scene.band_px):
+        if px != 1.0 or not blank.any():
+            continue
+        one_file = len(scene.paths) == 1
+        pixels = read_window(
+            cut.source / scene.paths[0 if one_file else number],
+            bands=(number + 1 if one_file else 1,),
+            window=(0, strip.top, grid.width, strip.height_px),
+            out_px=size,
+            max_pixels=cut.asked.max_pixels,
+            root=cut.source,
+        )[0]
+        missing = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(size, np.bool_)
+        blank &= missing if cut.nodata is None else missing | (pixels == cut.nodata)
+    return grid.shares(blank, strip)
+
+
+def _strip_footprints(scene: Scene, grid: Grid, strip: Strip) -> npt.NDArray[np.object_] | None:
+    if scene.crs is None:
+        return None
+    x, y = np.meshgrid(np.asarray(grid.xs, float), np.asarray(strip.ys, float))
+    side = np.full(x.size, float(grid.tile_px))
+    windows = np.stack([x.ravel(), y.ravel(), side, side], axis=1)
+    return footprints(scene.crs, scene.finest.transform, windows).reshape(x.shape)

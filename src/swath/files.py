@@ -1,0 +1,132 @@
+"""Writing so that a reader sees the old file, the new file, or none: aside, fsync, rename."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from swath.errors import MachineError, SwathError, UsageError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
+_NOT_WRITABLE = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, errno.ENAMETOOLONG})
+
+
+@contextlib.contextmanager
+def file_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+
+    Raises:
+        MachineError: the disk is full or cannot be written.
+        UsageError: `path` is a folder.
+    """
+    check_parent(path)
+    with disk_errors(path):
+        is_folder = path.is_dir()
+    if is_folder:
+        raise UsageError(f"{path} is a folder; expected the name of a file to write.")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with disk_errors(path):
+            yield aside
+            _fsync(aside)
+            aside.replace(path)
+            _fsync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """As `file_aside` for a folder that does not exist yet: every file in it is fsynced before the rename.
+
+    Raises:
+        MachineError: the disk is full or cannot be written.
+        UsageError: `path` exists already.
+    """
+    check_parent(path)
+    if path.exists():
+        raise UsageError(f"{path} exists already; nothing was written. Choose another --out or remove it.")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with disk_errors(path):
+            aside.mkdir()
+            yield aside
+            for entry in aside.rglob("*"):
+                _fsync(entry)
+            _fsync(aside)
+            aside.rename(path)
+            _fsync(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn every spelling of "no space left" and "not writable" into one MachineError.
+
+    A full disk is an OSError from Python, a SafetensorError or an Arrow or Lance error from below, so the
+    text is read.
+    """
+    try:
+        yield
+    except SwathError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _FULL or any(words in str(error) for words in _FULL_WORDS):
+            raise MachineError(_full(path)) from error
+        if number in _NOT_WRITABLE:
+            raise MachineError(
+                f"{path}: not writable ({os.strerror(number)}). Choose another --out."
+            ) from error
+        raise
+
+
+def check_parent(path: Path) -> None:
+    """Make the folder that `path` goes into.
+
+    Raises:
+        UsageError: something on the way is a file.
+    """
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{path.parent} is a file, not a folder; choose another --out.") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    with file_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes, read in 1 MiB pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _full(path: Path) -> str:
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free)"
+    return f"no space left for {path}{free}. Free space or choose another --out; nothing was replaced."
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

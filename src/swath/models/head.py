@@ -1,0 +1,91 @@
+"""The heads that training puts on a backbone and that nobody needs afterwards.
+
+Legend: B images, D width of the backbone, K prototypes, P dimensions of a projection.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swath.models.vit import init_linears
+
+_BOTTLENECK = 256
+
+
+class DINOHead(nn.Module):
+    """Perceptron to 256 dimensions, L2 norm, then the dot product with K prototypes (Caron et al. 2021).
+
+    Parameters are named as in facebookresearch/dino: mlp.0, mlp.2, mlp.4, last_layer.weight_g and weight_v.
+    `norm_last_layer` keeps the prototypes at length 1.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        *,
+        hidden: int = 2048,
+        norm_last_layer: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, _BOTTLENECK),
+        )
+        init_linears(self.mlp, generator)
+        self.last_layer = Prototypes(
+            _BOTTLENECK, out_dim, learn_length=not norm_last_layer, generator=generator
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) -> (B, K): logits before any temperature, cosines where the prototypes have length 1."""
+        directions = F.normalize(self.mlp(features).float(), dim=-1)  # (B, 256)
+        logits: Tensor = self.last_layer(directions)  # (B, K)
+        return logits
+
+
+class Prototypes(nn.Module):
+    """A linear map without bias; each row is `weight_g` long in the direction of `weight_v`.
+
+    Weight normalisation (Salimans and Kingma 2016, arXiv 1602.07868), written out because torch's own saves
+    other names than released heads have.
+    """
+
+    def __init__(
+        self, in_dim: int, out_dim: int, *, learn_length: bool, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.weight_g = nn.Parameter(torch.ones(out_dim, 1), requires_grad=learn_length)
+        self.weight_v = nn.Parameter(torch.empty(out_dim, in_dim))
+        # As in the reference, torch's default for a linear map: its truncated normals come before this layer.
+        nn.init.uniform_(self.weight_v, -(in_dim**-0.5), in_dim**-0.5, generator=generator)
+
+    def forward(self, directions: Tensor) -> Tensor:
+        """(B, in_dim) -> (B, out_dim)."""
+        lengths = torch.linalg.vector_norm(self.weight_v, dim=1, keepdim=True)  # (out_dim, 1)
+        return F.linear(directions, self.weight_v * (self.weight_g / lengths))
+
+
+class ProjectionHead(nn.Module):
+    """Perceptron of three linear maps; what comes out has length 1, ready for a contrastive loss."""
+
+    def __init__(
+        self, in_dim: int, out_dim: int, *, hidden: int = 2048, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, out_dim),
+        )
+        init_linears(self.mlp, generator)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) -> (B, P) float32 unit vectors."""
+        return F.normalize(self.mlp(features).float(), dim=-1)

@@ -1,0 +1,119 @@
+"""Stage: an archive of imagery -> index.parquet, a row a tile."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from swath.config import IndexConfig
+from swath.data.index import IndexWriter, batches_of
+from swath.datasets import bigearthnet, folder, scenes
+from swath.datasets.detect import detect
+from swath.datasets.layout import Asked, Layout
+from swath.errors import DataError, UsageError
+from swath.results import Result
+
+logger = logging.getLogger(__name__)
+
+_FIND: dict[str, Callable[[Path, Asked], Layout]] = {
+    "scenes": scenes.find,
+    "folder": folder.find,
+    "bigearthnet": bigearthnet.find,
+}
+
+
+@dataclass(frozen=True)
+class IndexResult(Result):
+    """What was indexed. `vocabulary` counts the tiles of each label, `skipped` what was left out and why."""
+
+    out: Path
+    layout: str
+    files: int
+    tiles: int
+    bands: tuple[str, ...]
+    tile_px: int
+    task: str | None
+    labelled: int
+    vocabulary: dict[str, int]
+    skipped: dict[str, int]
+    seconds: float
+
+
+def run(config: IndexConfig) -> IndexResult:
+    """Write the index of `config.source`; nothing is written unless all of it could be read.
+
+    Raises:
+        DataError: files are bad, or do not fit together; all of them are counted in one message.
+        UsageError: a setting does not go with what the source holds.
+    """
+    started = time.monotonic()
+    if config.out.is_dir():
+        raise UsageError(
+            f"{config.out} is a folder; --out is the file to write, for example {config.out}/index.parquet"
+        )
+    if not config.source.exists():
+        raise UsageError(f"no folder or file {config.source}. Give the folder that holds the imagery.")
+    asked = _asked(config)
+    layout_name, why = (
+        (config.layout, "asked for") if config.layout != "auto" else detect(config.source, asked)
+    )
+    logger.info(f"layout: {layout_name} ({why})")
+    if layout_name != "scenes" and config.stride_px is not None:
+        raise UsageError(f"--stride-px cuts scenes; the layout {layout_name} has ready tiles. Leave it out.")
+    layout = _FIND[layout_name](config.source, asked)
+    counts = _Counts()
+    with IndexWriter(config.out, layout.info) as writer:
+        for batch in batches_of(layout.rows):
+            writer.append(batch)
+            counts.add(batch)
+        if writer.rows == 0:
+            raise DataError(_nothing_left(config, layout))
+    return IndexResult(
+        out=config.out,
+        layout=layout_name,
+        files=layout.files,
+        tiles=writer.rows,
+        bands=layout.info.bands,
+        tile_px=layout.info.tile_px,
+        task=layout.info.task,
+        labelled=counts.labelled,
+        vocabulary={name: counts.labels[name] for name in layout.info.vocabulary},
+        skipped=dict(layout.skipped),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.labelled = 0
+        self.labels: Counter[str] = Counter()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        labels = batch["labels"]
+        self.labelled += len(labels) - labels.null_count
+        self.labels.update(labels.flatten().to_pylist())
+
+
+def _asked(config: IndexConfig) -> Asked:
+    return Asked(
+        labels=config.labels,
+        label_column=config.label_column,
+        label_columns=config.label_columns,
+        min_share=config.min_share,
+        tile_px=config.tile_px,
+        stride_px=config.stride_px,
+        max_nodata=config.max_nodata,
+        band_pattern=config.band_pattern,
+        max_pixels=config.max_pixels,
+    )
+
+
+def _nothing_left(config: IndexConfig, layout: Layout) -> str:
+    return (
+        f"{config.source}: no tile is left, {layout.skipped['nodata']:,} have more than "
+        f"{config.max_nodata:.0%} nodata. Raise --max-nodata, or take smaller tiles with --tile-px."
+    )

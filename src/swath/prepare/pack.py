@@ -1,0 +1,210 @@
+"""Stage: the pixels of an index in one dataset that training reads at the speed of the disk."""
+
+import csv
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from swath.config import PackConfig
+from swath.data.bands import choose_bands
+from swath.data.index import SCHEMA, Index, read_index
+from swath.data.statistics import TileStatistics
+from swath.data.store import TileWriter, tile_bytes
+from swath.errors import DataError
+from swath.files import file_aside
+from swath.prepare.tile_reader import COLUMNS, TileReader
+from swath.results import Result
+from swath.runtime.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 256  # tiles read by one thread and written together
+_MOST_THREADS = 8
+_PACKED_COLUMNS = [name for name in SCHEMA.names if name not in COLUMNS or name == "id"]
+
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PackResult(Result):
+    """`bytes` are of pixels, as stored; `skipped` counts bad tiles that were left out."""
+
+    out: Path
+    tiles: int
+    skipped: int
+    bands: tuple[str, ...]
+    size_px: int
+    bytes: int
+    seconds: float
+    tiles_per_s: float
+    mb_per_s: float
+
+
+@dataclass(frozen=True)
+class _BadTile:
+    row: int
+    path: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _TileBatch:
+    """Tiles `good` (row numbers of the index) with one array (B, Cg, h, w) a group, and those that failed."""
+
+    good: list[int]
+    pixels: list[Pixels]
+    bad: list[_BadTile]
+
+
+def run(config: PackConfig) -> PackResult:
+    """Pack every tile of an index.
+
+    Raises:
+        DataError: tiles are bad, and the policy does not allow it; they are listed in NAME.bad_tiles.csv.
+        UsageError: the output exists already, or a band is unknown.
+        MachineError: the disk is full.
+    """
+    index = read_index(config.index)
+    reader = TileReader(index, choose_bands(config.bands, index.info.bands), max_pixels=config.max_pixels)
+    started = time.monotonic()
+    _mention_leftovers(config.out)
+    with TileWriter(config.out, groups=reader.groups, info=_about(index)) as writer:
+        statistics, bad = _copy_tiles(
+            index, reader, writer, stop_writing_at_bad=config.on_bad_tile == "error"
+        )
+        _judge(bad, index.table.num_rows, config)
+        writer.finish(
+            statistics.tile_format(reader.bands, _gsd_m(index, reader.finest)),
+            vocabulary=index.info.vocabulary,
+            task=index.info.task,
+            index_digest=index.digest,
+            statistics={band: summary.to_json() for band, summary in statistics.summaries().items()},
+        )
+    return _result(
+        config.out, reader, tiles=writer.tiles, skipped=len(bad), seconds=time.monotonic() - started
+    )
+
+
+def _copy_tiles(
+    index: Index, reader: TileReader, writer: TileWriter, *, stop_writing_at_bad: bool
+) -> tuple[TileStatistics, list[_BadTile]]:
+    """Every tile is read in any case, so that all bad ones are listed at once."""
+    statistics, bad = TileStatistics(reader.groups), list[_BadTile]()
+    columns = index.table.select(_PACKED_COLUMNS)
+    counted = _counted(index)
+    with Progress(index.table.num_rows, unit="tiles", label="packing") as progress:
+        for batch in _read_all(index, reader):
+            bad += batch.bad
+            if batch.good and not (bad and stop_writing_at_bad):
+                writer.append(columns.take(batch.good), batch.pixels)
+                statistics.add([pixels[counted[batch.good]] for pixels in batch.pixels])
+            progress.advance(len(batch.good) + len(batch.bad))
+    return statistics, bad
+
+
+def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
+    """In the order of the index, some batches ahead: GDAL decodes outside Python's lock, so threads pay."""
+    rows = index.table.select(list(COLUMNS))
+    threads = min(os.cpu_count() or 1, _MOST_THREADS)
+    ahead: deque[Future[_TileBatch]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
+        try:
+            for start in range(0, len(rows), _BATCH):
+                ahead.append(pool.submit(_read_batch, rows.slice(start, _BATCH), start, reader))
+                if len(ahead) > threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read_batch(rows: pa.Table, start: int, reader: TileReader) -> _TileBatch:
+    good, tiles, bad = [], [], []
+    for number, row in enumerate(rows.to_pylist(), start):
+        try:
+            tiles.append(reader.read(row))
+            good.append(number)
+        except DataError as error:
+            bad.append(_BadTile(number, row["paths"][0], row["id"], str(error)))
+    pixels = [np.stack(group) for group in zip(*tiles, strict=True)]
+    return _TileBatch(good, pixels, bad)
+
+
+def _counted(index: Index) -> npt.NDArray[np.bool_]:
+    """(N,) whose pixels make the statistics: what may be trained on, so that test tiles stay unseen."""
+    trains = np.asarray([split in {None, "", "train"} for split in index.table["split"].to_pylist()])
+    return trains if trains.any() else ~trains
+
+
+def _judge(bad: list[_BadTile], num_tiles: int, config: PackConfig) -> None:
+    """List the bad tiles, and stop where there are more than the policy allows."""
+    listing = config.out.with_name(f"{config.out.stem}.bad_tiles.csv")
+    listing.unlink(missing_ok=True)
+    if not bad:
+        return
+    _list_bad_tiles(listing, bad)
+    first = f"row {bad[0].row}: {bad[0].reason}"
+    found = f"{len(bad):,} of {num_tiles:,} tiles are bad ({len(bad) / num_tiles:.1%}); see {listing}"
+    if len(bad) == num_tiles:
+        raise DataError(f"no tile can be packed. {first} {found}.")
+    if config.on_bad_tile == "error":
+        raise DataError(f"{first} {found}. Repair them, or leave them out with --on-bad-tile skip.")
+    if len(bad) > config.max_bad * num_tiles:
+        raise DataError(f"{first} {found}, more than --max-bad {config.max_bad:g} allows.")
+    logger.warning("%s. They are left out.", found)
+
+
+def _list_bad_tiles(path: Path, bad: list[_BadTile]) -> None:
+    with file_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["path", "id", "reason"])
+        table.writerows([tile.path, tile.id, tile.reason] for tile in bad)
+
+
+def _gsd_m(index: Index, finest: float) -> float | None:
+    """Metres a pixel of the finest band that is packed; the index holds that of the finest band it has."""
+    known = np.asarray(index.table["gsd_m"].drop_null().to_pylist(), dtype=np.float64)
+    if not len(known):
+        return None
+    if known.max() > 1.05 * known.min():
+        logger.warning(
+            "tiles of %g to %g m a pixel are packed together; their median is kept", known.min(), known.max()
+        )
+    return float(np.median(known)) / finest
+
+
+def _about(index: Index) -> dict[str, Any]:
+    info = index.info.to_json()
+    return {name: info[name] for name in ("layout", "root", "tile_px", "stride_px", "licence", "attribution")}
+
+
+def _mention_leftovers(out: Path) -> None:
+    for path in out.parent.glob(f".{out.name}.*.tmp"):
+        logger.warning("%s is left from a pack that was killed, or belongs to one that still runs", path)
+
+
+def _result(out: Path, reader: TileReader, *, tiles: int, skipped: int, seconds: float) -> PackResult:
+    num_bytes = tiles * tile_bytes(reader.groups)
+    return PackResult(
+        out=out,
+        tiles=tiles,
+        skipped=skipped,
+        bands=reader.bands,
+        size_px=max(group.size_px for group in reader.groups),
+        bytes=num_bytes,
+        seconds=seconds,
+        tiles_per_s=tiles / seconds,
+        mb_per_s=num_bytes / 1e6 / seconds,
+    )

@@ -1,0 +1,148 @@
+"""Stage: an index whose tiles know whether they train, validate or test."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from swath.config import SplitConfig
+from swath.data.index import Index, IndexWriter, read_index
+from swath.data.labels import multi_hot
+from swath.data.split import BlockGrid, Shares, block_split, overlaps_on_ground, random_split
+from swath.errors import DataError, UsageError, did_you_mean
+from swath.results import Result
+
+log = logging.getLogger(__name__)
+
+_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class SplitResult(Result):
+    """`counts`: tiles by split. `label_divergence`: see data.split.BlockSplit; 0 where all shares agree."""
+
+    out: Path
+    by: str
+    counts: dict[str, int]
+    blocks: int | None
+    label_divergence: float | None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    splits: pa.Array
+    blocks: pa.Array
+    num_blocks: int | None = None
+    label_divergence: float | None = None
+
+
+def run(config: SplitConfig) -> SplitResult:
+    """Write the index again with its `split` (and `block`) columns filled.
+
+    Raises:
+        UsageError: the split cannot be made as asked; the message says which one can.
+        DataError: the index is bad, or holds a split that is none of train, val and test.
+    """
+    index = read_index(config.index)
+    columns = {"official": _official, "random": _random, "blocks": _blocks}[config.by](index, config)
+    table = _replaced(index.table, split=columns.splits, block=columns.blocks)
+    with IndexWriter(config.out, index.info) as writer:
+        writer.append(table)
+    found = Counter(name or "none" for name in columns.splits.to_pylist())
+    counts = {name: found[name] for name in ("train", "val", "test", "gap", "none") if name in found}
+    _warn_of_untested_labels(index, columns.splits)
+    return SplitResult(config.out, config.by, counts, columns.num_blocks, columns.label_divergence)
+
+
+def _official(index: Index, config: SplitConfig) -> _Columns:
+    names = index.table.column_names
+    if config.split_column not in names:
+        raise UsageError(
+            f'{config.index} has no column "{config.split_column}"; columns: {", ".join(names)}.'
+            f"{did_you_mean(config.split_column, names)}"
+        )
+    found = index.table[config.split_column].to_pylist()
+    if all(value is None for value in found):
+        raise UsageError(f'the column "{config.split_column}" of {config.index} is empty. {_instead(config)}')
+    splits = []
+    for row, value in enumerate(found):
+        known = None if value is None else _SPELLINGS.get(str(value).strip().lower())
+        if value is not None and known is None:
+            raise DataError(
+                f'{config.index}: "{value}" in row {row} of column "{config.split_column}" is none of '
+                f"{', '.join(_SPELLINGS)}.{did_you_mean(str(value).lower(), _SPELLINGS)}"
+            )
+        splits.append(known)
+    return _Columns(pa.array(splits, pa.string()), index.table["block"])
+
+
+def _random(index: Index, config: SplitConfig) -> _Columns:
+    known = index.table["geometry"].drop_null()
+    if not config.force and len(known) and overlaps_on_ground(shapely.from_wkb(known.to_numpy())):
+        raise UsageError(
+            f"tiles of {config.index} overlap on the ground: a random split tests on what it trained on. "
+            f"Type: swath split {config.index} --out {config.out} --by blocks   (or add --force)"
+        )
+    splits = random_split(index.table["id"].to_pylist(), _shares(config), seed=config.seed)
+    return _Columns(pa.array(splits.tolist(), pa.string()), pa.nulls(len(splits), pa.string()))
+
+
+def _blocks(index: Index, config: SplitConfig) -> _Columns:
+    geometry = index.table["geometry"]
+    if geometry.null_count:
+        raise UsageError(
+            f"{geometry.null_count} of {len(geometry)} tiles of {config.index} have no location, "
+            f"which blocks need. {_instead(config)}"
+        )
+    boxes = shapely.bounds(shapely.from_wkb(geometry.to_numpy()))
+    labels = multi_hot(index.table["labels"], index.info.vocabulary)
+    grid = BlockGrid(config.block_m, config.gap_m)
+    found = block_split(boxes, labels, grid, _shares(config), seed=config.seed)
+    for split, share in (("train", 1.0), ("val", config.val_share), ("test", config.test_share)):
+        if share > 0 and split not in found.splits:
+            raise UsageError(
+                f"no tile is left for {split}: those near the borders of {found.num_blocks} blocks went to "
+                f"the gap. Choose another --block-m than {config.block_m:g}, or a smaller --gap-m."
+            )
+    return _Columns(
+        pa.array(found.splits.tolist(), pa.string()),
+        pa.array(found.blocks.tolist(), pa.string()),
+        found.num_blocks,
+        found.label_divergence,
+    )
+
+
+def _instead(config: SplitConfig) -> str:
+    return f"Type: swath split {config.index} --out {config.out} --by random"
+
+
+def _shares(config: SplitConfig) -> Shares:
+    return Shares(test=config.test_share, val=config.val_share)
+
+
+def _replaced(table: pa.Table, **columns: pa.Array) -> pa.Table:
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    return table
+
+
+def _warn_of_untested_labels(index: Index, splits: pa.Array) -> None:
+    labels = multi_hot(index.table["labels"], index.info.vocabulary)
+    here = np.asarray(splits.to_pylist(), dtype=object)
+    for split in ("train", "test"):
+        if (here == split).any():
+            without = np.flatnonzero(~labels[here == split].any(axis=0) & labels.any(axis=0))
+            names = ", ".join(index.info.vocabulary[k] for k in without)
+            if names:
+                log.warning("no %s tile is labelled: %s", split, names)

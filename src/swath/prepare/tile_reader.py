@@ -1,0 +1,132 @@
+"""One tile of an index as the pixels to pack: cut out, resampled where it must be, and without holes."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.bands import BandGroup
+from swath.data.index import Index
+from swath.data.raster import Box, read_window
+from swath.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("id", "paths", "x_px", "y_px", "width_px", "height_px")  # what `read` needs of a row
+
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the bands of a group come from: their places among the bands of the index, and their grids."""
+
+    places: tuple[int, ...]
+    band_px: tuple[float, ...]
+
+
+class TileReader:
+    """Reads tiles of `index` with the given bands, from any thread; `groups` says in which shape."""
+
+    def __init__(self, index: Index, bands: tuple[str, ...], *, max_pixels: int) -> None:
+        self._info = index.info
+        self._root = Path(index.info.root)
+        self._max_pixels = max_pixels
+        self.bands = bands
+        self.finest = max(index.info.band_px[index.info.bands.index(band)] for band in bands)
+        self.groups, self._sources = _plan(index, bands, self.finest)
+
+    def read(self, row: dict[str, Any]) -> list[Pixels]:
+        """(Cg, h, w) a group.
+
+        Raises:
+            DataError: a file is missing, damaged or not as it was indexed, or the tile is blank.
+        """
+        pairs = zip(self.groups, self._sources, strict=True)
+        tile = [self._read_group(row, group, source) for group, source in pairs]
+        if all((pixels == pixels[:, :1, :1]).all() for pixels in tile):
+            raise DataError(f"{row['paths'][0]} is blank: every pixel of a band is the same")
+        return tile
+
+    def _read_group(self, row: dict[str, Any], group: BandGroup, source: _Source) -> Pixels:
+        if len(row["paths"]) == 1:
+            bands = tuple(place + 1 for place in source.places)
+            pixels = self._read_file(row["paths"][0], bands, _window(row, source.band_px[0]), group)
+        else:
+            layers = [
+                self._read_file(row["paths"][place], (1,), _window(row, band_px), group)
+                for place, band_px in zip(source.places, source.band_px, strict=True)
+            ]
+            pixels = np.concatenate(layers)
+        return _without_holes(pixels, self._info.nodata, group, row["paths"][0])
+
+    def _read_file(self, path: str, bands: tuple[int, ...], window: Box, group: BandGroup) -> Pixels:
+        pixels = read_window(
+            self._root / path,
+            bands=bands,
+            window=window,
+            out_px=(group.size_px, group.size_px),
+            max_pixels=self._max_pixels,
+            root=self._root,
+        )
+        if pixels.dtype != np.dtype(group.dtype):
+            raise DataError(
+                f"{path} has {pixels.dtype} pixels, the index says {group.dtype}. Index it again."
+            )
+        return pixels
+
+
+def _plan(index: Index, bands: tuple[str, ...], finest: float) -> tuple[tuple[BandGroup, ...], list[_Source]]:
+    """Bands of one size and type stay together; the finest come first, in the order asked for."""
+    info = index.info
+    finest_px = round(info.tile_px * finest)
+    members: dict[tuple[int, str], list[int]] = {}
+    for place in (info.bands.index(band) for band in bands):
+        size_px = _size_px(index, place)
+        if size_px is None:
+            size_px = finest_px
+            logger.info(
+                "band %s: its pixels do not divide the tiles, resampled to %d px",
+                info.bands[place],
+                finest_px,
+            )
+        members.setdefault((size_px, info.dtypes[place]), []).append(place)
+    groups, sources = [], []
+    for (size_px, dtype), places in sorted(members.items(), key=lambda member: -member[0][0]):
+        groups.append(BandGroup(tuple(info.bands[place] for place in places), size_px, dtype))
+        sources.append(_Source(tuple(places), tuple(info.band_px[place] for place in places)))
+    return tuple(groups), sources
+
+
+def _size_px(index: Index, place: int) -> int | None:
+    """Pixels a side of a band's own grid, or None where tiles begin or end inside its pixels."""
+    band_px = index.info.band_px[place]
+    sides = [index.table[name].to_numpy() * band_px for name in ("x_px", "y_px", "width_px", "height_px")]
+    if any((np.abs(side - np.round(side)) > 1e-6).any() for side in sides):
+        return None
+    return round(index.info.tile_px * band_px)
+
+
+def _window(row: dict[str, Any], band_px: float) -> Box:
+    """In pixels of the band; a sixth of 66 is 11, not 11.000000000000002."""
+    x, y, width, height = (row[side] * band_px for side in ("x_px", "y_px", "width_px", "height_px"))
+    return (round(x, 6), round(y, 6), round(width, 6), round(height, 6))
+
+
+def _without_holes(pixels: Pixels, nodata: float | None, group: BandGroup, path: str) -> Pixels:
+    """Fill pixels without data with the mean of their band in this tile."""
+    holes = np.zeros(pixels.shape, dtype=np.bool_) if nodata is None else pixels == nodata
+    if pixels.dtype.kind == "f":
+        holes |= ~np.isfinite(pixels)
+    if not holes.any():
+        return pixels
+    filled = pixels.copy()
+    for channel, band in enumerate(group.bands):
+        good = pixels[channel][~holes[channel]]
+        if not len(good):
+            raise DataError(f"{path} is blank: band {band} has no pixel with data")
+        filled[channel][holes[channel]] = good.mean(dtype=np.float64)
+    return filled

@@ -1,0 +1,96 @@
+"""DINO (Caron et al. 2021): the student matches the averaged teacher's softmax across views of one tile.
+
+Legend: B tiles, V views (2 global first), K prototypes, D width; views are view-major.
+"""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from swath.augment.views import Views
+from swath.models.head import DINOHead
+from swath.models.vit import VisionTransformer
+from swath.pretrain.method import Network, Outcome, feature_std, move_average
+from swath.pretrain.recipe import Recipe
+from swath.pretrain.schedule import StepValues
+
+STUDENT_TEMP = 0.1
+CENTRE_MOMENTUM = 0.9
+
+
+class Dino:
+    """Student, teacher and centre; keeps the protocol `Method`."""
+
+    def __init__(self, backbone: VisionTransformer, recipe: Recipe, *, generator: torch.Generator) -> None:
+        head = DINOHead(
+            backbone.shape.width,
+            recipe.out_dim,
+            hidden=recipe.head_hidden,
+            norm_last_layer=recipe.norm_last_layer,
+            generator=generator,
+        )
+        self.student = Network(backbone, head)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.centre = torch.zeros(1, recipe.out_dim, device=backbone.cls_token.device)
+
+    def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:
+        keep_globals, keep_locals = keep or (None, None)
+        with torch.no_grad():
+            teacher_out = self.teacher.head(self.teacher.backbone(views.globals_)).float()
+        features = self.student.backbone(views.globals_, keep_globals)
+        if len(views.locals_):
+            features = torch.cat([features, self.student.backbone(views.locals_, keep_locals)])
+        student_out = self.student.head(features).float()
+        loss, metrics = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
+        metrics["feature_std"] = feature_std(features[: len(views.globals_)].detach())
+        return Outcome(
+            loss=loss, metrics=metrics, pending={"teacher_mean": teacher_out.mean(dim=0, keepdim=True)}
+        )
+
+    @torch.no_grad()
+    def commit(self, outcome: Outcome, values: StepValues) -> None:
+        move_average(self.teacher, self.student, values.momentum)
+        self.centre.mul_(CENTRE_MOMENTUM).add_(outcome.pending["teacher_mean"], alpha=1 - CENTRE_MOMENTUM)
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {"centre": self.centre}
+
+
+def dino_loss(
+    student_out: Tensor, teacher_out: Tensor, centre: Tensor, *, teacher_temp: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean over the 2 (V - 1) pairs (teacher view i, student view v != i) of the cross-entropy, averaged over
+    tiles.
+
+    student_out: (V * B, K) logits before temperature; teacher_out: (2 * B, K); centre: (1, K). Returns the
+    loss and its two parts, teacher entropy and KL divergence (loss = entropy + kl), in nats.
+
+    In plain loops, with q = softmax((t - centre) / teacher_temp) and p = softmax(s / 0.1):
+        for i in (0, 1): for v in range(V): if v != i: loss += -sum_k q_i[k] log p_v[k]
+    Written with one log-sum-exp a view instead of one log-softmax a pair: -sum q log p = lse(s) - q . s.
+    """
+    tiles = teacher_out.shape[0] // 2
+    targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1).view(2, tiles, -1)
+    logits = (student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1])
+    views = logits.shape[0]
+    normaliser = torch.logsumexp(logits, dim=-1)  # (V, B)
+    agreement = torch.einsum("vbk,bk->vb", logits, targets.sum(dim=0))  # both teachers against every view
+    same_view = (logits[:2] * targets).sum(dim=-1)  # (2, B): the pairs that do not count
+    total = (
+        2 * normaliser.sum(dim=0) - agreement.sum(dim=0) - normaliser[:2].sum(dim=0) + same_view.sum(dim=0)
+    )
+    loss = total.mean() / (2 * (views - 1))
+    with torch.no_grad():
+        entropy = torch.special.entr(targets).sum(dim=-1).mean()
+        used = targets.mean(dim=(0, 1))
+        prototypes = torch.special.entr(used).sum().exp()
+    metrics = {"entropy": entropy, "kl": loss.detach() - entropy, "prototypes": prototypes}
+    return loss, metrics
+
+
+def uniform_loss(out_dim: int) -> float:
+    """Ln K: the loss of a student that says nothing, and the loss at which a collapsed run stays."""
+    return math.log(out_dim)

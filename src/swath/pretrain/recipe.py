@@ -1,0 +1,166 @@
+"""From what was asked to what will be done: every value of a run, and the reason for each that was not
+given.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from swath.config import PretrainConfig
+from swath.errors import UsageError
+from swath.models.position import PositionMode
+
+
+class Recipe(BaseModel):
+    """All that determines a run besides its tiles; saved in config.yaml and loaded back equal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    preset: str
+    model: str
+    patch_size: int
+    position: PositionMode
+    drop_path: float
+    global_px: int
+    local_px: int
+    local_views: int
+    batch_size: int
+    steps: int
+    warmup_steps: int
+    lr: float
+    min_lr: float
+    weight_decay: float
+    weight_decay_end: float
+    clip_grad: float
+    momentum: float
+    out_dim: int
+    head_hidden: int
+    norm_last_layer: bool
+    freeze_last_layer_steps: int
+    teacher_temp: float
+    monitor_every: int
+    log_every: int
+    seed: int
+    precision: str
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What the resolver must know about the tiles: how many can be trained on, their side and number of
+    bands.
+    """
+
+    tiles: int
+    size_px: int
+    bands: int
+
+
+def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: str) -> Recipe:
+    """Take what was asked, and the preset's value for the rest.
+
+    Raises:
+        UsageError: fewer tiles than a batch, views that do not fit the patch, the paper's recipe for other
+        than
+            3 bands.
+    """
+    _check_archive(asked, archive)
+    reasons: dict[str, str] = {}
+    preset = (
+        _paper(archive, asked, steps)
+        if asked.preset == "paper"
+        else _overhead(archive, asked, steps, reasons)
+    )
+    given = {
+        name: value for name, value in asked.model_dump().items() if name in preset and value is not None
+    }
+    chosen = preset | given
+    chosen["lr"] *= asked.batch_size / 256
+    if chosen["method"] == "simclr":
+        chosen["local_views"] = 0
+    recipe = Recipe(
+        **chosen,
+        preset=asked.preset,
+        batch_size=asked.batch_size,
+        steps=steps,
+        log_every=math.ceil(steps / 2000),
+        seed=asked.seed,
+        precision=precision,
+        reasons={name: reason for name, reason in reasons.items() if name not in given},
+    )
+    _check_views(recipe)
+    return recipe
+
+
+def steps_of(asked: PretrainConfig, archive: Archive) -> int:
+    """Steps for --steps or --epochs, 100 epochs where nothing was asked; --minutes needs a measured rate."""
+    return asked.steps or math.ceil((asked.epochs or 100) * archive.tiles / asked.batch_size)
+
+
+def _paper(archive: Archive, asked: PretrainConfig, steps: int) -> dict[str, Any]:
+    """The defaults of facebookresearch/dino main_dino.py (commit 7c446df), whatever the archive."""
+    epoch = math.ceil(archive.tiles / asked.batch_size)
+    return {
+        "method": "dino", "model": "vit_small", "patch_size": 16, "position": "dino", "drop_path": 0.1,
+        "global_px": 224, "local_px": 96, "local_views": 8,
+        "lr": 5e-4, "min_lr": 1e-6, "warmup_steps": min(10 * epoch, steps // 2),
+        "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0,
+        "momentum": 0.996, "out_dim": 65_536, "head_hidden": 2048, "norm_last_layer": True,
+        "freeze_last_layer_steps": epoch, "teacher_temp": 0.04, "monitor_every": max(1, steps // 10),
+    }  # fmt: skip
+
+
+def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str, str]) -> dict[str, Any]:
+    """For imagery from above: values that follow the size of the tiles, of the archive and of the training.
+
+    The preset `demo` is this with a network and a method for minutes of CPU.
+    """
+    demo = asked.preset == "demo"
+    size, tiles = archive.size_px, archive.tiles
+    model = asked.model or ("vit_micro" if demo else "vit_small")
+    small = model in {"vit_micro", "vit_tiny"}
+    patch = asked.patch_size or (4 if size < 48 else 8 if size < 112 else 16)
+    reasons["patch_size"] = f"{size} px tiles become {size // patch} x {size // patch} tokens"
+    reasons["global_px"] = f"tiles are {size} px: global views keep the ground resolution"
+    reasons["momentum"] = f"the teacher averages over about a twentieth of the {steps:,} steps"
+    reasons["out_dim"] = f"{tiles:,} tiles: about one prototype for 16 tiles, between 512 and 65,536"
+    reasons["teacher_temp"] = f"{tiles:,} tiles: below 50,000 the loss stays flat at higher temperatures"
+    if demo:
+        reasons["method"] = "in minutes of CPU the contrastive loss learns more than DINO (docs/results.md)"
+    return {
+        "method": "simclr" if demo else "dino", "model": model, "patch_size": patch, "position": "timm",
+        "drop_path": 0.0 if small else 0.1,
+        "global_px": max(patch, size // patch * patch),
+        "local_px": max(patch, round(size * 0.45 / patch) * patch),
+        "local_views": 4 if size <= 64 else 8,
+        "lr": 2e-3 if small else 1e-3, "min_lr": 1e-6, "warmup_steps": round(asked.warmup_share * steps),
+        "weight_decay": 0.04, "weight_decay_end": 0.04, "clip_grad": 3.0,
+        "momentum": round(min(0.996, max(0.9, 1 - 20 / steps)), 5),
+        "out_dim": 2 ** min(16, max(9, math.ceil(math.log2(tiles / 16)))),
+        "head_hidden": 1024 if small else 2048, "norm_last_layer": True,
+        "freeze_last_layer_steps": min(math.ceil(tiles / asked.batch_size), steps // 50),
+        "teacher_temp": 0.02 if tiles < 50_000 else 0.04,
+        "monitor_every": max(1, steps // 10),
+    }  # fmt: skip
+
+
+def _check_archive(asked: PretrainConfig, archive: Archive) -> None:
+    if archive.tiles < asked.batch_size:
+        raise UsageError(
+            f"found {archive.tiles} tiles to train on, a batch needs {asked.batch_size}; "
+            "lower --batch-size or add data"
+        )
+    if asked.preset == "paper" and archive.bands != 3:
+        raise UsageError(
+            f"--preset paper is for 3 bands, the tiles have {archive.bands}; "
+            "use --preset overhead or pack with --bands A,B,C"
+        )
+
+
+def _check_views(recipe: Recipe) -> None:
+    for flag, size_px in (("--global-px", recipe.global_px), ("--local-px", recipe.local_px)):
+        if size_px % recipe.patch_size:
+            raise UsageError(f"{flag} {size_px} is not a multiple of --patch-size {recipe.patch_size}")

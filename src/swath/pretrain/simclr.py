@@ -1,0 +1,61 @@
+"""SimCLR (Chen et al. 2020): two views of one tile are nearer to each other than to views of any other tile.
+
+It learns several times faster than DINO in the first minutes of a small archive, so the recipe may choose it
+there. Legend: B tiles, D width, P projection; views are view-major.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from swath.augment.views import Views
+from swath.models.head import ProjectionHead
+from swath.models.vit import VisionTransformer
+from swath.pretrain.method import Network, Outcome, feature_std, move_average
+from swath.pretrain.recipe import Recipe
+from swath.pretrain.schedule import StepValues
+
+TEMPERATURE = 0.2
+
+
+class SimClr:
+    """A student trained by contrast; its average is the teacher, so that features are taken from one place in
+    every run.
+    """
+
+    def __init__(self, backbone: VisionTransformer, recipe: Recipe, *, generator: torch.Generator) -> None:
+        head = ProjectionHead(backbone.shape.width, 256, hidden=recipe.head_hidden, generator=generator)
+        self.student = Network(backbone, head)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+
+    def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:  # noqa: ARG002 -- no scheduled value enters the loss
+        features = self.student.backbone(views.globals_, keep[0] if keep else None)
+        projected = self.student.head(features).float()
+        loss, hit_rate = contrastive_loss(projected, temperature=TEMPERATURE)
+        metrics = {"hit_rate": hit_rate, "feature_std": feature_std(features.detach())}
+        return Outcome(loss=loss, metrics=metrics, pending={})
+
+    def commit(self, outcome: Outcome, values: StepValues) -> None:  # noqa: ARG002 -- the teacher follows the student alone
+        move_average(self.teacher, self.student, values.momentum)
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {}
+
+
+def contrastive_loss(projected: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
+    """NT-Xent of unit vectors (2 * B, P), row b and row B + b being views of one tile.
+
+    For each row: cross-entropy of picking its partner among the 2B - 1 other rows by similarity /
+    temperature. Returns the mean and the share of rows whose nearest other row is the partner.
+    """
+    rows = projected.shape[0]
+    similarity = projected @ projected.T / temperature
+    similarity = similarity.masked_fill(
+        torch.eye(rows, dtype=torch.bool, device=projected.device), float("-inf")
+    )
+    partner = (torch.arange(rows, device=projected.device) + rows // 2) % rows
+    with torch.no_grad():
+        hit_rate = (similarity.argmax(dim=1) == partner).float().mean()
+    return F.cross_entropy(similarity, partner), hit_rate

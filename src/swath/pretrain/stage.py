@@ -1,0 +1,175 @@
+"""Stage: packed tiles -> run. Resolve the recipe, open or make the run folder, train, and say what came
+out.
+"""
+
+import logging
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from swath.config import PretrainConfig
+from swath.data.bands import TileFormat, check_same_input
+from swath.data.loader import Loader
+from swath.data.store import TileStore
+from swath.models.weights import load_backbone, load_weights
+from swath.pretrain.estimate import Estimate, estimate, measure_rate
+from swath.pretrain.loop import Loop
+from swath.pretrain.monitor import KnnMonitor, trainable_rows
+from swath.pretrain.recipe import Archive, Recipe, resolve, steps_of
+from swath.pretrain.state import restore
+from swath.pretrain.trainer import Trainer, vit_shape
+from swath.runtime.checkpoint import Checkpoint, load_newest
+from swath.runtime.device import choose_device, choose_precision
+from swath.runtime.run import Run, check_same, claim
+
+# Settings that may differ when a run goes on: they change what is written, not what is learned.
+FREE_TO_CHANGE = frozenset({"save_every", "dry_run", "out", "tiles"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Input:
+    """The opened tiles and what of them is trained on."""
+
+    store: TileStore
+    archive: Archive
+    device: torch.device
+    precision: str
+
+
+def run(config: PretrainConfig) -> Run | Estimate:
+    """Train from the start, or go on from the newest good checkpoint; returns the run (an estimate for
+    dry_run).
+
+    Raises:
+        UsageError: the folder holds something else, or a run with other settings or tiles.
+        DataError: the tiles or every checkpoint are damaged.
+        TrainingError, MachineError, Stopped: as `Loop.go` says; what is saved stays saved.
+    """
+    tiles = _open(config)
+    if config.dry_run:
+        return _estimate(config, tiles)
+    asked = config.model_dump(mode="json") | {
+        "bands": ",".join(tiles.store.format.bands),
+        "pack": tiles.store.digest,
+    }
+    with claim(config.out) as exists:
+        if exists:
+            found = Run.open(config.out)
+            check_same(found.asked, asked, run=config.out, safe_keys=FREE_TO_CHANGE)
+            recipe = Recipe.model_validate(found.recipe)
+        else:
+            recipe = _resolve(config, tiles)
+            resolved = {"tiles": str(config.tiles.resolve()), "recipe": recipe.model_dump(), "asked": asked}
+            found = Run.create(config.out, resolved, command=shlex.join(sys.argv))
+        return _train(found, recipe, config, tiles)
+
+
+def _train(run: Run, recipe: Recipe, config: PretrainConfig, tiles: Input) -> Run:
+    _say(recipe, tiles)
+    trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
+    checkpoint = load_newest(run.checkpoints)
+    if checkpoint is None and config.init:
+        _start_from(config.init, trainer)
+    start = _resume(checkpoint, trainer)
+    monitor = (
+        KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.device) if tiles.store.vocabulary else None
+    )
+    state = _checkpoint_state(recipe, tiles)
+    loop = Loop(trainer, run, monitor if monitor and monitor.usable else None, state=state)
+    if start < recipe.steps:
+        loader = _loader(recipe, tiles, start)
+        loop.go(loader, start_step=start, save_every=config.save_every)
+    else:
+        log.info(f"{run.path} is finished ({start} steps); nothing to do")
+    return run
+
+
+def _open(config: PretrainConfig) -> Input:
+    store = TileStore(config.tiles)
+    device = choose_device()
+    precision = str(choose_precision(config.precision, device).dtype).removeprefix("torch.")
+    archive = Archive(
+        tiles=len(trainable_rows(store)), size_px=store.format.size_px, bands=len(store.format.bands)
+    )
+    return Input(store=store, archive=archive, device=device, precision=precision)
+
+
+def _resolve(config: PretrainConfig, tiles: Input) -> Recipe:
+    if config.minutes is None:
+        return resolve(
+            config, tiles.archive, steps=steps_of(config, tiles.archive), precision=tiles.precision
+        )
+    trial = resolve(config, tiles.archive, steps=1000, precision=tiles.precision)
+    rate = measure_rate(Trainer(trial, tiles.store.format, device=tiles.device), _loader(trial, tiles, 0))
+    steps = max(10, round(config.minutes * 60 * rate / trial.batch_size))
+    log.info(f"measured {rate:,.0f} images/s: {config.minutes:g} minutes are {steps:,} steps")
+    return resolve(config, tiles.archive, steps=steps, precision=tiles.precision)
+
+
+def _estimate(config: PretrainConfig, tiles: Input) -> Estimate:
+    recipe = _resolve(config, tiles)
+    _say(recipe, tiles)
+    trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
+    return estimate(trainer, _loader(recipe, tiles, 0), steps=recipe.steps)
+
+
+def _loader(recipe: Recipe, tiles: Input, start_step: int) -> Loader:
+    return Loader(
+        tiles.store,
+        rows=trainable_rows(tiles.store),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        cursor=start_step * recipe.batch_size,
+        steps=recipe.steps - start_step,
+    )
+
+
+def _resume(checkpoint: Checkpoint | None, trainer: Trainer) -> int:
+    if checkpoint is None:
+        return 0
+    restore(checkpoint.tensors, trainer.method, trainer.optimizer)
+    log.info(f"Resuming from step {checkpoint.step}")
+    return checkpoint.step
+
+
+def _start_from(weights: Path, trainer: Trainer) -> None:
+    """Set the backbones of student and teacher to given weights (a file, or the newest teacher of a run)."""
+    if weights.is_dir():
+        source = Run.open(weights).checkpoint()
+        check_same_input(TileFormat.from_json(source.state["tiles"]), trainer.tile_format, where="the pack")
+        tensors = {
+            k.removeprefix("backbone."): t
+            for k, t in source.tensors["teacher"].items()
+            if k.startswith("backbone.")
+        }
+    else:
+        tensors = load_weights(weights)
+    for network in (trainer.method.student, trainer.method.teacher):
+        report = load_backbone(network.backbone, tensors)
+    log.info(f"--init {weights}: {len(report.matched)} tensors matched, {len(report.unexpected)} not used")
+
+
+def _checkpoint_state(recipe: Recipe, tiles: Input) -> dict[str, object]:
+    store = tiles.store
+    return {
+        "method": recipe.method,
+        "vit": vit_shape(recipe, tiles.archive.bands).to_json(),
+        "tiles": store.format.to_json(),
+        "vocabulary": list(store.vocabulary),
+        "pack_digest": store.digest,
+    }
+
+
+def _say(recipe: Recipe, tiles: Input) -> None:
+    parameters = recipe.model_dump()
+    log.info(
+        f"{recipe.method} with {recipe.model}, patch {recipe.patch_size}, {recipe.steps:,} steps of "
+        f"{recipe.batch_size} from {tiles.archive.tiles:,} tiles, on {tiles.device}, {recipe.precision}"
+    )
+    for name, reason in recipe.reasons.items():
+        log.info(f"  {name} = {parameters[name]}: {reason}")

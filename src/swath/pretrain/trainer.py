@@ -1,0 +1,157 @@
+"""One update: views, loss, gradient, then student, teacher and centre together or not at all.
+
+Legend: B tiles a step, C bands, V views; images (B, C, H, W).
+"""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from swath.augment.views import ViewPolicy, Views, make_views, overhead, paper
+from swath.data.bands import TileFormat
+from swath.data.loader import Batch
+from swath.data.normalize import standardize, to_unit
+from swath.draws import uniforms
+from swath.errors import TrainingError
+from swath.models.vit import VisionTransformer, ViTShape, drop_path_keep, shape_of
+from swath.pretrain.dino import Dino
+from swath.pretrain.method import Method
+from swath.pretrain.optimizer import build_optimizer, clip_each, set_rates
+from swath.pretrain.recipe import Recipe
+from swath.pretrain.schedule import StepValues, values_at
+from swath.pretrain.simclr import SimClr
+from swath.runtime import faults
+from swath.runtime.device import Precision, autocast
+
+METHODS: dict[str, type[Dino] | type[SimClr]] = {"dino": Dino, "simclr": SimClr}
+BAD_STEPS_IN_A_ROW = 3
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """A method, its optimizer and the tiles' format on one device; `step` is the whole mathematics of
+    training.
+    """
+
+    def __init__(self, recipe: Recipe, tile_format: TileFormat, *, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(recipe.seed)
+        backbone = VisionTransformer(vit_shape(recipe, len(tile_format.bands)), generator=generator)
+        self.recipe = recipe
+        self.tile_format = tile_format
+        self.device = device
+        self.policy = view_policy(recipe)
+        self._precision = Precision(getattr(torch, recipe.precision), reason="as the recipe says")
+        self.method: Method = METHODS[recipe.method](backbone.to(device), recipe, generator=generator)
+        self.method.student.to(device)
+        self.method.teacher.to(device)
+        self.optimizer = build_optimizer(self.method.student)
+        self._bad_in_a_row = 0
+
+    def step(self, batch: Batch, step: int) -> dict[str, float]:
+        """Take one step in place and return what to log; a step whose loss or gradient is not finite changes
+        nothing.
+
+        Raises:
+            TrainingError: three steps in a row were not finite.
+        """
+        values = values_at(step, self.recipe)
+        with torch.no_grad():
+            views = self.views(batch)
+        with autocast(self.device, self._precision):
+            outcome = self.method.forward(views, values, self._drop_path(batch, step))
+        loss = outcome.loss * float("nan") if "nan" in faults.fire("step", step) else outcome.loss
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if values.last_layer_frozen:
+            self._drop_last_layer_gradient()
+        grad_norm = clip_each(self.method.student.parameters(), self.recipe.clip_grad)
+        # The one wait for the device in a step: whether to take it is a decision of the host.
+        if not torch.isfinite(loss + grad_norm).item():
+            self._skip(step, batch)
+            return {"skipped": 1.0}
+        set_rates(self.optimizer, lr=values.lr, weight_decay=values.weight_decay)
+        self.optimizer.step()
+        self.method.commit(outcome, values)
+        self._bad_in_a_row = 0
+        measured = {"loss": loss.detach(), "grad_norm": grad_norm, **outcome.metrics}
+        return {name: float(value) for name, value in measured.items()} | _scheduled(values)
+
+    def views(self, batch: Batch) -> Views:
+        """Standardised views of a batch, on the device: the pixels the network sees."""
+        tiles = to_unit(batch.groups, self.tile_format, device=self.device)
+        views = make_views(
+            tiles, self.policy, seed=self.recipe.seed, epochs=batch.epochs, sample_ids=batch.rows
+        )
+        return replace(
+            views,
+            globals_=standardize(views.globals_, self.tile_format),
+            locals_=standardize(views.locals_, self.tile_format),
+        )
+
+    def _drop_path(self, batch: Batch, step: int) -> tuple[Tensor, Tensor] | None:
+        """Masks for global and for local views: a pure function of (seed, step, sample id)."""
+        if self.recipe.drop_path == 0:
+            return None
+        shape = self.method.student.backbone.shape
+        steps = np.full(len(batch.rows), step, dtype=np.int64)
+        masks = [
+            uniforms(
+                2 * shape.depth,
+                seed=self.recipe.seed,
+                epochs=steps,
+                sample_ids=batch.rows,
+                stream=f"drop path of view {view}",
+            )
+            for view in range(2 + self.recipe.local_views)
+        ]
+        both = (np.concatenate(masks[:2]), np.concatenate(masks[2:] or [masks[0][:0]]))
+        keep_globals, keep_locals = (
+            drop_path_keep(shape, torch.from_numpy(draws).to(self.device)) for draws in both
+        )
+        return keep_globals, keep_locals
+
+    def _drop_last_layer_gradient(self) -> None:
+        for name, parameter in self.method.student.named_parameters():
+            if "last_layer" in name:
+                parameter.grad = None
+
+    def _skip(self, step: int, batch: Batch) -> None:
+        self._bad_in_a_row += 1
+        log.warning(
+            f"step {step}: loss or gradient is not finite (tiles {batch.rows[:4].tolist()} ...); "
+            "step skipped, nothing changed"
+        )
+        if self._bad_in_a_row >= BAD_STEPS_IN_A_ROW:
+            raise TrainingError(
+                f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step} were not finite; the last checkpoint "
+                "is good. Try --precision float32, or a lower --lr, in a new --out."
+            )
+
+
+def vit_shape(recipe: Recipe, bands: int) -> ViTShape:
+    shape = shape_of(
+        recipe.model,
+        recipe.patch_size,
+        in_channels=bands,
+        image_px=recipe.global_px,
+        drop_path=recipe.drop_path,
+    )
+    return replace(shape, position=recipe.position)
+
+
+def view_policy(recipe: Recipe) -> ViewPolicy:
+    build = paper if recipe.preset == "paper" else overhead
+    return build(global_px=recipe.global_px, local_px=recipe.local_px, local_views=recipe.local_views)
+
+
+def _scheduled(values: StepValues) -> dict[str, float]:
+    return {
+        "lr": values.lr,
+        "weight_decay": values.weight_decay,
+        "momentum": values.momentum,
+        "teacher_temp": values.teacher_temp,
+    }

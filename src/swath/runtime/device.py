@@ -1,0 +1,83 @@
+"""The one place that picks the device and the number format of a process, and says why."""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+
+import torch
+
+from swath.errors import UsageError, did_you_mean
+
+_log = logging.getLogger(__name__)
+
+_FORMATS = ("auto", "float32", "bfloat16")
+# Instructions that multiply bfloat16, by their names in torch.cpu.get_capabilities(): two on x86, one on ARM.
+_MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The format that matrix products compute in; parameters and sums stay float32."""
+
+    dtype: torch.dtype
+    reason: str
+
+
+def choose_device() -> torch.device:
+    """CUDA where there is one, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def choose_precision(asked: str, device: torch.device) -> Precision:
+    """float32, or bfloat16 where it is asked for or the device multiplies it; the reason is logged.
+
+    asked: "auto", "float32" or "bfloat16". float16 is not offered: its range needs a scaled loss.
+
+    Raises:
+        UsageError: anything else was asked for.
+    """
+    if asked not in _FORMATS:
+        raise UsageError(
+            f'no precision "{asked}"; choose {", ".join(_FORMATS)}.{did_you_mean(asked, _FORMATS)}'
+        )
+    precision = _precision(asked, device)
+    _log.info("precision %s: %s", str(precision.dtype).removeprefix("torch."), precision.reason)
+    return precision
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
+    """Within it matrix products run in the format of `precision`."""
+    mixed = precision.dtype != torch.float32
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+
+
+def _precision(asked: str, device: torch.device) -> Precision:
+    able, why = _multiplies_bfloat16(device)
+    if asked == "float32":
+        return Precision(torch.float32, "asked for")
+    if asked == "auto":
+        return Precision(torch.bfloat16 if able else torch.float32, why)
+    if not able:
+        _log.warning("bfloat16 was asked for, but %s: float32 may be faster", why)
+    return Precision(torch.bfloat16, "asked for")
+
+
+def _multiplies_bfloat16(device: torch.device) -> tuple[bool, str]:
+    """Whether the device has instructions for it, and in which words that is said."""
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        return able, f"this GPU {'computes' if able else 'does not compute'} in bfloat16"
+    if device.type == "mps":
+        return False, "bfloat16 is not tried on Apple MPS"
+    found = [name for name in _MULTIPLIES_BFLOAT16 if _cpu_has(name)]
+    if found:
+        return True, f"this processor computes in bfloat16 ({', '.join(found)})"
+    return False, f"this processor has no bfloat16 instructions (none of {', '.join(_MULTIPLIES_BFLOAT16)})"
+
+
+def _cpu_has(instructions: str) -> bool:
+    return bool(torch.cpu.get_capabilities().get(instructions, False))

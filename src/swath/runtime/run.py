@@ -1,0 +1,238 @@
+"""The folder of a run: what was asked and resolved, on what machine, what was measured, and its checkpoints.
+
+    runs/NAME/  config.yaml  command.txt  env.json  metrics.jsonl  checkpoints/step-00001234/  report.html ...
+
+config.yaml is written first and begins with `swath_run`, the version of this layout: with it the folder is
+a run, without it is not.
+"""
+
+import contextlib
+import re
+import statistics
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from swath.errors import DataError, UsageError
+from swath.files import disk_errors, file_aside, read_json, write_json
+from swath.runtime.checkpoint import Checkpoint, load_newest, state_hash
+from swath.runtime.env import environment
+from swath.runtime.lock import LOCK_NAME, RunLock
+from swath.runtime.runlog import read_metrics
+from swath.settings_file import plain_value, read_settings, settings_text
+
+LAYOUT = 1
+_MARK = "swath_run"
+_MISSING = "(not set)"
+
+
+class Run:
+    """An existing run; made by `create` or `open`, and what `swath.pretrain` returns."""
+
+    def __init__(self, path: Path, config: dict[str, object]) -> None:
+        self.path = path
+        self.config = config
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(cls, path: Path, resolved: Mapping[str, object], *, command: str) -> Self:
+        """Start the folder of a new run; `resolved` are plain values that config.yaml gives back equal.
+
+        Raises:
+            UsageError: something else is there; it is left untouched.
+            MachineError: not writable, or the disk is full.
+        """
+        if holds_run(path):
+            raise UsageError(f"{path} holds a run already; choose another --out")
+        with disk_errors(path):
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        config = plain_value(resolved)
+        with file_aside(path / "config.yaml") as aside:
+            aside.write_text(settings_text({_MARK: LAYOUT, **config}), encoding="utf-8")
+        with file_aside(path / "command.txt") as aside:
+            aside.write_text(command + "\n", encoding="utf-8")
+        write_json(path / "env.json", environment())
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the folder of a run.
+
+        Raises:
+            UsageError: there is no run at `path`.
+            DataError: it was written by a swath of another layout.
+        """
+        if not holds_run(path):
+            raise UsageError(f"{path} is not a run; start one with: swath pretrain TILES --out {path}")
+        config = read_settings(path / "config.yaml")
+        layout = config.pop(_MARK, None)
+        if layout != LAYOUT:
+            raise DataError(f"{path} is a run of layout {layout}; this swath reads layout {LAYOUT}")
+        return cls(path, config)
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """What the user asked for when the run was started, and what identifies its tiles."""
+        return self._section("asked")
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """What was resolved from it: every value of the training."""
+        return self._section("recipe")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, each step once."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    def environment(self) -> dict[str, Any]:
+        """What the run was started on."""
+        value: dict[str, Any] = read_json(self.path / "env.json")
+        return value
+
+    def checkpoint(self) -> Checkpoint:
+        """The newest whole checkpoint; reads only, so that it may be asked for while the run goes on.
+
+        Raises:
+            DataError: there is none, or none is whole.
+        """
+        checkpoint = load_newest(self.checkpoints, repair=False)
+        if checkpoint is None:
+            raise DataError(f"{self.path} has no checkpoint yet; let `swath pretrain` run to its first save")
+        return checkpoint
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Where the run stands: steps, samples, loss, median images/s and data wait, hash of its state."""
+        rows, checkpoint = self.metrics(), self.checkpoint()
+        last = rows[-1] if rows else {}
+        return {
+            "run": str(self.path),
+            "method": checkpoint.state.get("method"),
+            "steps": checkpoint.step,
+            "samples": checkpoint.state.get("samples"),
+            "loss": last.get("loss"),
+            "images_per_s": _median(rows, "images_per_s"),
+            "data_wait_share": _median(rows, "wait_share"),
+            "state_hash": state_hash(checkpoint.tensors),
+        }
+
+    def _section(self, name: str) -> dict[str, object]:
+        section = self.config.get(name)
+        if not isinstance(section, dict):
+            raise DataError(
+                f"{self.path}/config.yaml has no section {name}; it was not written by swath pretrain"
+            )
+        return section
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.summary)
+
+    def lines(self) -> list[str]:
+        """The summary for a reader."""
+        s = self.summary
+        rate = "" if s["images_per_s"] is None else f", {s['images_per_s']:.0f} images/s"
+        wait = "" if s["data_wait_share"] is None else f" ({s['data_wait_share']:.1%} waiting for data)"
+        loss = "" if s["loss"] is None else f", loss {s['loss']:.4f}"
+        return [f"{self.path}: {s['steps']} steps, {s['samples']} samples{loss}{rate}{wait}"]
+
+
+def holds_run(path: Path) -> bool:
+    """True for the folder of a run, False where one can be started (nothing there, or an empty folder).
+
+    Raises:
+        UsageError: a file, or a folder that holds something else.
+    """
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to nothing; choose another --out")
+    if not path.exists():
+        return False
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file, not a folder; choose another --out")
+    with disk_errors(path):
+        names = [entry.name for entry in path.iterdir()]
+    if "config.yaml" in names and _is_marked(path / "config.yaml"):
+        return True
+    foreign = sorted(name for name in names if not _is_left_by_start(path / name))
+    if foreign:
+        raise UsageError(
+            f'{path} is not a run and not empty (it holds "{foreign[0]}"); nothing was touched. '
+            "Choose another --out."
+        )
+    return False
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Hold the lock of a run's folder, made where missing; gives True where a run is there to go on with.
+
+    The folder is looked at before the lock is written, so that a foreign one stays untouched, and once
+    more under the lock.
+
+    Raises:
+        UsageError: as `holds_run`.
+        MachineError: another process has the run, or the folder cannot be written.
+    """
+    holds_run(path)
+    with RunLock(path):
+        yield holds_run(path)
+
+
+def check_same(
+    stored: Mapping[str, object], asked: Mapping[str, object], *, run: Path, safe_keys: Collection[str] = ()
+) -> dict[str, tuple[object, object]]:
+    """Compare the settings a run was started with to those asked for now; nested names are joined by dots.
+
+    Returns the changes of `safe_keys` (old, new), which may be applied and should be logged.
+
+    Raises:
+        UsageError: any other setting differs; every difference is shown.
+    """
+    old, new = _flat(plain_value(stored)), _flat(plain_value(asked))
+    changes = {
+        name: (old.get(name, _MISSING), new.get(name, _MISSING))
+        for name in [*old, *(name for name in new if name not in old)]
+        if old.get(name, _MISSING) != new.get(name, _MISSING)
+    }
+    refused = {name: change for name, change in changes.items() if name not in safe_keys}
+    if refused:
+        shown = ", ".join(
+            f"{name}: {_short(before)} -> {_short(after)}" for name, (before, after) in refused.items()
+        )
+        raise UsageError(
+            f"{run} was started with other settings: {shown}; repeat the old ones or choose another --out"
+        )
+    return changes
+
+
+def _is_marked(path: Path) -> bool:
+    """The mark is the first line that `create` writes; another program's config.yaml is not even parsed."""
+    with disk_errors(path), path.open("rb") as stream:
+        return re.match(rb"swath_run: \d", stream.read(64)) is not None
+
+
+def _is_left_by_start(path: Path) -> bool:
+    """What a start that was killed before config.yaml was in place leaves behind."""
+    if path.name == "checkpoints":
+        return path.is_dir() and not any(path.iterdir())
+    return path.name == LOCK_NAME or re.fullmatch(r"\.config\.yaml\.\d+\.tmp", path.name) is not None
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _short(value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _median(rows: list[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return statistics.median(values) if values else None

@@ -1,0 +1,1 @@
+"""Features and labels -> numbers. Plain arrays in and out; used by monitors, probes and reports alike."""

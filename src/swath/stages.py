@@ -1,0 +1,82 @@
+"""The stages as functions: the same names, settings and errors as the command line.
+
+`**settings` are the fields of the model in `swath.config` that carries the stage's name; unknown names raise
+UsageError.
+"""
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from swath.arguments import validate
+from swath.config import (
+    EmbedConfig,
+    IndexConfig,
+    PackConfig,
+    PretrainConfig,
+    ProbeConfig,
+    ReportConfig,
+    SplitConfig,
+)
+
+if TYPE_CHECKING:
+    from swath.prepare.index import IndexResult
+    from swath.prepare.pack import PackResult
+    from swath.prepare.split import SplitResult
+    from swath.pretrain.estimate import Estimate
+    from swath.runtime.run import Run
+    from swath.transfer.embed import EmbedResult
+    from swath.transfer.probe import ProbeResult
+    from swath.transfer.report import ReportResult
+
+Location = str | PathLike[str]
+
+
+def index(source: Location, *, out: Location, **settings: Any) -> "IndexResult":
+    """List the tiles of `source` in the GeoParquet file `out`; settings as IndexConfig."""
+    from swath.prepare.index import run
+
+    return run(validate(IndexConfig, {"source": source, "out": out, **settings}))
+
+
+def split(index: Location, *, out: Location, **settings: Any) -> "SplitResult":
+    """Write `index` again with a split column; settings as SplitConfig."""
+    from swath.prepare.split import run
+
+    return run(validate(SplitConfig, {"index": index, "out": out, **settings}))
+
+
+def pack(index: Location, *, out: Location, **settings: Any) -> "PackResult":
+    """Copy the pixels of `index` into the Lance dataset `out`; settings as PackConfig."""
+    from swath.prepare.pack import run
+
+    return run(validate(PackConfig, {"index": index, "out": out, **settings}))
+
+
+def pretrain(tiles: Location, *, out: Location, **settings: Any) -> "Run | Estimate":
+    """Train on `tiles` in the run folder `out`, or go on with it; settings as PretrainConfig. An Estimate for
+    dry_run.
+    """
+    from swath.pretrain.stage import run
+
+    return run(validate(PretrainConfig, {"tiles": tiles, "out": out, **settings}))
+
+
+def embed(run: Location, tiles: Location, *, out: Location, **settings: Any) -> "EmbedResult":
+    """Write the frozen features (D,) of every tile to the GeoParquet file `out`; settings as EmbedConfig."""
+    from swath.transfer.embed import run as stage
+
+    return stage(validate(EmbedConfig, {"run": run, "tiles": tiles, "out": out, **settings}))
+
+
+def probe(run: Location, tiles: Location, **settings: Any) -> "ProbeResult":
+    """Score the frozen features on the test split, beside the baselines; settings as ProbeConfig."""
+    from swath.transfer.probe import run as stage
+
+    return stage(validate(ProbeConfig, {"run": run, "tiles": tiles, **settings}))
+
+
+def report(run: Location, **settings: Any) -> "ReportResult":
+    """Write the report page of a run; settings as ReportConfig."""
+    from swath.transfer.report import run as stage
+
+    return stage(validate(ReportConfig, {"run": run, **settings}))

@@ -1,0 +1,141 @@
+"""features.parquet: one row a tile of a pack, in its order, with the frozen features of one network.
+
+GeoParquet 1.1, so QGIS and geopandas open it. Under the key `swath` of the file's metadata stands, as JSON,
+which weights and which pack the features are of: features of anything else are refused.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from swath.data.store import TileStore
+from swath.errors import DataError
+from swath.files import file_aside
+from swath.transfer.backbone import CONTENT, FrozenBackbone
+
+SCHEMA_VERSION = 1
+_KEY = "swath"
+# The features of a tile stand beside these columns of the pack.
+_COLUMNS = {
+    "id": pa.string(),
+    "split": pa.string(),
+    "labels": pa.list_(pa.string()),
+    "geometry": pa.binary(),
+}
+
+Values = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What features are of: digests of checkpoint and pack, step, and whose weights (teacher, student)."""
+
+    checkpoint: str
+    step: int
+    weights: str
+    pack: str
+
+    @classmethod
+    def of(cls, backbone: FrozenBackbone, store: TileStore) -> "Origin":
+        weights = backbone.weights
+        return cls(checkpoint=weights.checkpoint, step=weights.step, weights=weights.whose, pack=store.digest)
+
+    def __str__(self) -> str:
+        return (
+            f"checkpoint {self.checkpoint[:12]} (step {self.step}, {self.weights}) on pack {self.pack[:12]}"
+        )
+
+
+def write_features(path: Path, store: TileStore, backbone: FrozenBackbone, blocks: Iterable[Values]) -> None:
+    """Write blocks (B, D) of all tiles in the order of the pack; memory holds one block.
+
+    Raises:
+        MachineError: the disk is full or cannot be written; a file that was there stays.
+    """
+    columns = store.columns(*[name for name in _COLUMNS if name in store.column_names])
+    schema = _schema(backbone, store)
+    start = 0
+    with file_aside(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for block in blocks:
+            writer.write_table(_table(columns.slice(start, len(block)), block, schema))
+            start += len(block)
+        assert start == len(store), f"features of {start} tiles for a pack of {len(store)}"
+
+
+def read_features(path: Path, rows: Rows, *, origin: Origin) -> Values:
+    """(len(rows), D) features of the tiles `rows`, which ascend; memory holds these and one block.
+
+    Raises:
+        DataError: the file cannot be read, or its features are of another checkpoint or pack.
+    """
+    found = origin_of(path)
+    if found != origin:
+        raise DataError(
+            f"{path} holds features of {found}; expected those of {origin}. "
+            "Make them again: swath embed RUN TILES --out FILE"
+        )
+    with pq.ParquetFile(path) as stored:
+        dim = stored.schema_arrow.field("features").type.list_size
+        values = np.empty((len(rows), dim), dtype=np.float32)
+        start = filled = 0
+        for batch in stored.iter_batches(batch_size=8192, columns=["features"]):
+            wanted = rows[filled : np.searchsorted(rows, start + len(batch))] - start
+            block = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(len(batch), dim)
+            values[filled : filled + len(wanted)] = block[wanted]
+            start, filled = start + len(batch), filled + len(wanted)
+    return values
+
+
+def origin_of(path: Path) -> Origin:
+    """What the features in a file were made of.
+
+    Raises:
+        DataError: not a features file, or one of another version.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"
+        ) from error
+    described = json.loads(metadata.get(_KEY.encode(), b"{}"))
+    if described.get("schema_version") != SCHEMA_VERSION or "origin" not in described:
+        found = described.get("schema_version", "none")
+        raise DataError(
+            f"{path} has features of version {found}, this swath reads {SCHEMA_VERSION}. "
+            "Make them again: swath embed RUN TILES --out FILE"
+        )
+    return Origin(**described["origin"])
+
+
+def _schema(backbone: FrozenBackbone, store: TileStore) -> pa.Schema:
+    described: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "origin": asdict(Origin.of(backbone, store)),
+        "content": CONTENT,
+        "image_px": backbone.network.shape.image_px,
+        "tile_format": backbone.trained.to_json(),
+        "vocabulary": list(store.vocabulary),
+    }
+    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"]}  # no crs: WGS 84 longitude and latitude
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    fields = [pa.field(name, kind) for name, kind in _COLUMNS.items()]
+    fields.append(pa.field("features", pa.list_(pa.float32(), backbone.dim)))
+    return pa.schema(fields, metadata={_KEY: json.dumps(described), "geo": json.dumps(geo)})
+
+
+def _table(columns: pa.Table, block: Values, schema: pa.Schema) -> pa.Table:
+    values = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(block).ravel()), block.shape[1])
+    arrays = [
+        columns[name].cast(kind) if name in columns.column_names else pa.nulls(len(block), kind)
+        for name, kind in _COLUMNS.items()
+    ]
+    return pa.table([*arrays, values], schema=schema)

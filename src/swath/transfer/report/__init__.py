@@ -1,0 +1,87 @@
+"""Stage: run -> report.html and MODEL_CARD.md, for a colleague who has neither swath nor the data."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from swath.config import ReportConfig
+from swath.data.bands import TileFormat
+from swath.data.store import TileStore
+from swath.errors import DataError, UsageError
+from swath.files import file_aside
+from swath.results import Result
+from swath.runtime.run import Run
+from swath.transfer.backbone import FrozenBackbone, open_backbone
+from swath.transfer.report.facts import read_run_facts, read_tile_facts
+from swath.transfer.report.headline import footer, masthead
+from swath.transfer.report.model_card import model_card
+from swath.transfer.report.page import page
+from swath.transfer.report.pictures import Display
+from swath.transfer.report.sections import Inputs, sections
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportResult(Result):
+    """Where the page lies and how large it is."""
+
+    out: Path
+    bytes: int
+    model_card: Path
+
+
+def run(config: ReportConfig) -> ReportResult:
+    """Write the page, and the model card beside it.
+
+    Raises:
+        UsageError: no run is there, or its tiles are not known.
+        DataError: the tiles are missing or damaged, or are not of the kind that the run was trained on.
+        MachineError: the disk is full.
+    """
+    inputs = _open(config)
+    out = config.out or config.run / "report.html"
+    text = page(
+        f"swath report: {inputs.run.name}",
+        masthead=masthead(inputs.run, inputs.tiles),
+        sections=sections(inputs),
+        footer=footer(inputs.run, inputs.tiles),
+    )
+    card = out.with_name("MODEL_CARD.md")
+    for path, content in ((out, text), (card, model_card(inputs.run, inputs.tiles))):
+        with file_aside(path) as aside:
+            aside.write_text(content, encoding="utf-8")
+    return ReportResult(out=out, bytes=out.stat().st_size, model_card=card)
+
+
+def _open(config: ReportConfig) -> Inputs:
+    opened = Run.open(config.run)
+    stored = opened.config.get("tiles")
+    if config.tiles is None and not isinstance(stored, str):
+        raise UsageError(f"{config.run} does not say which tiles it was trained on; give them: --tiles TILES")
+    store = TileStore(config.tiles or Path(str(stored)))
+    backbone = _backbone(opened)
+    if backbone:
+        backbone.check_fits(store.format, where=str(store.path))
+    return Inputs(
+        run=read_run_facts(opened, backbone.weights if backbone else None),
+        tiles=read_tile_facts(store),
+        display=Display.of(store, _seen(backbone, store)),
+        backbone=backbone,
+        features=config.run / "features.parquet",
+    )
+
+
+def _backbone(opened: Run) -> FrozenBackbone | None:
+    """A run without a whole checkpoint still gets a page: its curves may say why."""
+    try:
+        return open_backbone(opened)
+    except DataError as error:
+        log.warning(f"{error} The report goes on without the pictures that need the network.")
+        return None
+
+
+def _seen(backbone: FrozenBackbone | None, store: TileStore) -> TileFormat:
+    """How stored pixels are scaled: as in training, where there was one."""
+    given = store.format
+    return replace(backbone.trained, groups=given.groups, gsd_m=given.gsd_m) if backbone else given

@@ -1,0 +1,90 @@
+"""How it learned: the numbers of metrics.jsonl as curves."""
+
+from swath.transfer.report.charts import SMALL, Line, line_chart
+from swath.transfer.report.facts import RunFacts
+from swath.transfer.report.markup import Markup, element, join
+from swath.transfer.report.page import Section, missing
+
+_KNN = {"knn_map": "kNN macro average precision", "knn_accuracy": "kNN accuracy", "knn": "kNN score"}
+_SCHEDULES = {
+    "lr": "Learning rate", "weight_decay": "Weight decay", "momentum": "Teacher momentum",
+    "teacher_temp": "Teacher temperature",
+}  # fmt: skip
+_HEALTH = {
+    "feature_std": "Spread of features", "hit_rate": "Right partner found", "prototypes": "Prototypes in use",
+    "grad_norm": "Gradient norm",
+}  # fmt: skip
+
+
+def learning_section(run: RunFacts) -> Section:
+    """Loss, monitors, schedules and speed; a curve that a method does not have is left out."""
+    title, anchor = "How it learned", "learning"
+    if not any(run.column("loss")):
+        again = missing("Nothing was logged yet.", f"swath pretrain TILES --out {run.path}")
+        return Section(anchor, title, "The curves of the training.", again)
+    small = [_single(run, key, name) for key, name in (_HEALTH | _SCHEDULES).items()]
+    body = join(
+        [
+            element("div", _loss(run), _knn(run), class_="grid"),
+            element("div", *_speed(run), class_="grid"),
+            element("h3", "Health and schedules"),
+            element("div", *small, class_="grid small"),
+            _skipped(run),
+        ]
+    )
+    return Section(anchor, title, _lede(run), body)
+
+
+def _lede(run: RunFacts) -> str:
+    if any(value is not None for value in run.column("entropy")):
+        return (
+            "The loss is the sum of two parts: the entropy of the teacher's answers, and how far the student "
+            "is from them (KL). Entropy that falls to zero, or a loss that stays at its start with KL near "
+            "zero, would be a collapse."
+        )
+    return (
+        "The loss asks which of all other views in the batch shows the same tile. It has no teacher "
+        "distribution, so there is no entropy and no KL to show."
+    )
+
+
+def _loss(run: RunFacts) -> Markup:
+    names = (("loss", "loss", 1), ("entropy", "entropy", 3), ("kl", "KL", 2))
+    return line_chart("Loss", [_line(run, key, name, tone) for key, name, tone in names], from_zero=True)
+
+
+def _knn(run: RunFacts) -> Markup:
+    for key, name in _KNN.items():
+        if any(value is not None for value in run.column(key)):
+            return line_chart(f"{name} during training", [_line(run, key, name, 1)])
+    return missing(
+        "No kNN check during training: too few labelled tiles, or switched off.",
+        "swath pretrain ... --monitor-every 50",
+    )
+
+
+def _speed(run: RunFacts) -> list[Markup]:
+    waits = [None if value is None else 100 * value for value in run.column("wait_share")]
+    wait = Line("waiting", run_steps(run), waits, 2)
+    return [
+        line_chart("Images per second", [_line(run, "images_per_s", "images/s", 3)], from_zero=True),
+        line_chart("Share of time waiting for data, %", [wait], from_zero=True),
+    ]
+
+
+def _single(run: RunFacts, key: str, name: str) -> Markup:
+    return line_chart(name, [_line(run, key, name, 4 if key in _SCHEDULES else 3)], size=SMALL)
+
+
+def _skipped(run: RunFacts) -> Markup | None:
+    skipped = sum(bool(value) for value in run.column("skipped"))
+    words = f"{skipped} steps were skipped, changing nothing: their loss or gradient was not finite."
+    return element("p", words, class_="note") if skipped else None
+
+
+def run_steps(run: RunFacts) -> list[float]:
+    return [float(row["step"]) for row in run.metrics]
+
+
+def _line(run: RunFacts, key: str, name: str, tone: int) -> Line:
+    return Line(name, run_steps(run), run.column(key), tone)

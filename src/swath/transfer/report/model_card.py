@@ -1,0 +1,130 @@
+"""MODEL_CARD.md: the same facts as the page, for people and repositories that read Markdown."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from swath.transfer.report.facts import Row, RunFacts, TileFacts
+from swath.transfer.report.headline import METRICS, STATISTICS, UNTRAINED, baseline, verdict
+from swath.transfer.report.provenance import digests, flat
+
+_SCALING = "Values are clamped to low and high, scaled to 0 and 1, and standardised."
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
+
+
+def model_card(run: RunFacts, tiles: TileFacts) -> str:
+    """The whole document."""
+    probe = run.probes.get("linear") or run.probes.get("knn")
+    shape = tiles.format
+    parts = [
+        f"# {text(run.name)}",
+        text(verdict(probe).text),
+        "## Model",
+        _list(_model(run)),
+        "## Input",
+        f"{shape.size_px} x {shape.size_px} px, {_gsd(tiles)}. {_SCALING}",
+        _table(
+            ["band", "low", "high", "mean", "std"],
+            ([text(band), *(f"{value:.6g}" for value in values)] for band, *values in _bands(tiles)),
+        ),
+        "## Training data",
+        _list(_data(tiles)),
+        "## Scores",
+        _scores(run.probes),
+        "## Limits",
+        _list(_limits(tiles)),
+        "## How to make it again",
+        _fenced(run.command or "(not recorded)"),
+        _list(f"{text(name)}: `{value}`" for name, value in digests(run, tiles).items()),
+        "## Settings",
+        _table(
+            ["setting", "value"], ([text(name), text(str(value))] for name, value in flat(run.recipe).items())
+        ),
+        f"Written by swath {_version(run)} on {run.written}; the pictures are in report.html.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def text(value: str) -> str:
+    """One line in which Markdown and HTML are only characters."""
+    return _SPECIAL.sub(r"\\\1", " ".join(value.split()))
+
+
+def _version(run: RunFacts) -> str:
+    return text(str(run.environment.get("swath") or "?"))
+
+
+def _model(run: RunFacts) -> Iterable[str]:
+    recipe = run.recipe
+    yield f"architecture: {text(str(recipe.get('model', '?')))}, patch {recipe.get('patch_size', '?')} px"
+    yield f"method: {text(run.method)}, preset {text(str(recipe.get('preset', '?')))}"
+    yield f"training: {run.steps:,} steps of {recipe.get('batch_size', '?')} tiles ({run.samples:,} samples)"
+
+
+def _bands(tiles: TileFacts) -> Iterable[tuple[str, float, float, float, float]]:
+    found = tiles.format
+    return zip(found.bands, found.low, found.high, found.mean, found.std, strict=True)
+
+
+def _data(tiles: TileFacts) -> Iterable[str]:
+    yield f"{tiles.tiles:,} tiles, {tiles.labelled:,} labelled; labels were not used in pretraining"
+    yield "splits: " + ", ".join(f"{text(name or 'none')} {count:,}" for name, count in tiles.splits.items())
+    if tiles.classes:
+        yield "classes: " + ", ".join(text(name) for name in tiles.classes)
+    if tiles.attribution:
+        yield f"attribution: {text(tiles.attribution)}"
+    if tiles.licence:
+        yield f"licence of the data: {text(tiles.licence)}"
+
+
+def _scores(probes: dict[str, Row]) -> str:
+    if not probes:
+        return "Not measured yet: `swath probe RUN TILES`."
+    metrics = [name for name in METRICS if any(probe.get(name) for probe in probes.values())]
+    rows = []
+    for task, probe in probes.items():
+        methods = {
+            STATISTICS: baseline(probe, STATISTICS),
+            UNTRAINED: baseline(probe, UNTRAINED),
+            "pretrained ViT": probe,
+        }
+        rows += [
+            [task, name, *(_interval(scores.get(m)) for m in metrics)]
+            for name, scores in methods.items()
+            if scores
+        ]
+    tests = ", ".join(
+        f"{task}: {probe['n_train']:,} train, {probe['n_test']:,} test tiles"
+        for task, probe in probes.items()
+    )
+    return (
+        _table(["probe", "features", *(METRICS[m] for m in metrics)], rows)
+        + f"\n\n95% intervals by bootstrap. {tests}."
+    )
+
+
+def _limits(tiles: TileFacts) -> Iterable[str]:
+    bands = ", ".join(map(text, tiles.format.bands))
+    yield f"bands {bands} in this order and {_gsd(tiles)}; other sensors were not tried"
+    yield "scores hold for the places, seasons and classes of the test split"
+
+
+def _gsd(tiles: TileFacts) -> str:
+    return f"{tiles.format.gsd_m:g} m a pixel" if tiles.format.gsd_m else "ground resolution unknown"
+
+
+def _interval(value: Sequence[float] | None) -> str:
+    return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]" if value and value[0] is not None else "-"
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _fenced(command: str) -> str:
+    """Indented rather than fenced, so that no text inside can end it."""
+    return "\n".join(f"    {line}" for line in command.splitlines())

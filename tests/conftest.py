@@ -1,0 +1,92 @@
+"""Small archives that whole-flow tests share, made once a session from a seed."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import from_origin
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+TEXTURES = ("flat", "stripes", "checks")
+
+
+def texture_scene(seed: int, *, side_px: int = 384) -> tuple[np.ndarray, np.ndarray]:
+    """A scene (3, side, side) uint8 of 64 px fields, and the texture number of each pixel.
+
+    All textures have the same mean and share of bright pixels, so only their pattern tells them apart.
+    """
+    rng = np.random.default_rng(seed)
+    fields = rng.integers(0, len(TEXTURES), (side_px // 64, side_px // 64))
+    kind = np.kron(fields, np.ones((64, 64), dtype=int))
+    y, x = np.mgrid[:side_px, :side_px]
+    noise = rng.integers(0, 2, (side_px, side_px))
+    bright = np.choose(kind, [noise, (x // 2) % 2, (x // 4 + y // 4) % 2])
+    image = 90 + 60 * bright[None] + rng.normal(0, 12, (3, side_px, side_px))
+    return image.clip(0, 255).astype(np.uint8), kind
+
+
+def write_scene(
+    path: Path, image: np.ndarray, *, crs: str | None = "EPSG:32633", gsd_m: float = 10.0
+) -> Path:
+    profile = {"driver": "GTiff", "width": image.shape[2], "height": image.shape[1], "count": image.shape[0]}
+    where = {"crs": crs, "transform": from_origin(330_000, 5_820_000, gsd_m, gsd_m)} if crs else {}
+    with rasterio.open(path, "w", **profile, dtype=image.dtype, **where) as target:
+        target.write(image)
+    return path
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one georeferenced scene and polygons of its textures in column `kind`."""
+    import geopandas
+    from rasterio.features import shapes
+    from shapely.geometry import shape
+
+    folder = tmp_path_factory.mktemp("archive")
+    image, kind = texture_scene(0)
+    scene = write_scene(folder / "scene.tif", image)
+    with rasterio.open(scene) as source:
+        found = [
+            (shape(s), TEXTURES[int(v)]) for s, v in shapes(kind.astype("uint8"), transform=source.transform)
+        ]
+    frame = geopandas.GeoDataFrame({"kind": [name for _, name in found]}, geometry=[g for g, _ in found])
+    frame.set_crs("EPSG:32633").to_file(folder / "fields.gpkg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """144 packed tiles of 32 px in 3 bands, multi-labelled, split by blocks into train and test."""
+    import swath
+
+    folder = tmp_path_factory.mktemp("packed")
+    swath.index(
+        archive / "scene.tif",
+        out=folder / "index.parquet",
+        labels=archive / "fields.gpkg",
+        label_column="kind",
+        layout="scenes",
+        tile_px=32,
+    )
+    swath.split(
+        folder / "index.parquet", out=folder / "split.parquet", by="blocks", block_m=640, val_share=0.0
+    )
+    swath.pack(folder / "split.parquet", out=folder / "tiles.lance")
+    return folder / "tiles.lance"
+
+
+TINY = (
+    "--model", "vit_micro", "--patch-size", "16", "--batch-size", "16", "--out-dim", "64",
+    "--local-views", "2", "--local-px", "16", "--monitor-every", "0",
+)  # fmt: skip
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Flags of a network that trains in a second."""
+    return list(TINY)

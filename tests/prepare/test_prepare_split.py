@@ -1,0 +1,133 @@
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shapely
+
+from swath.config import SplitConfig
+from swath.data.index import SCHEMA, IndexInfo, IndexWriter, read_index
+from swath.errors import DataError, UsageError
+from swath.prepare import split
+
+INFO = IndexInfo(
+    root="/archive", layout="folder", task="multilabel", vocabulary=("farm", "water"), bands=("R",),
+    band_px=(1.0,), tile_px=32, stride_px=0, dtypes=("uint8",), nodata=None,
+)  # fmt: skip
+
+
+def footprint(number, *, step=1.0):
+    side = 320 / 110_574
+    west, south = (
+        9.0 + (number % 20) * side * step / math.cos(math.radians(50)),
+        50.0 + (number // 20) * side * step,
+    )
+    return shapely.to_wkb(shapely.box(west, south, west + side / math.cos(math.radians(50)), south + side))
+
+
+def row(number, **changes):
+    return {
+        "id": f"t{number}", "paths": [f"{number}.tif"], "x_px": 0, "y_px": 0, "width_px": 32, "height_px": 32,
+        "labels": [["farm"], ["water"], None][number % 3], "geometry": footprint(number),
+    } | changes  # fmt: skip
+
+
+@pytest.fixture
+def index_of(tmp_path):
+    def write(rows) -> Path:
+        path = tmp_path / "index.parquet"
+        with IndexWriter(path, INFO) as writer:
+            for start in range(0, len(rows), 150):
+                writer.append(pa.RecordBatch.from_pylist(rows[start : start + 150], schema=SCHEMA))
+        return path
+
+    return write
+
+
+def test_blocks_fill_both_columns_and_leave_the_others_as_they_were(index_of, tmp_path):
+    path = index_of([row(number) for number in range(400)])
+    result = split.run(SplitConfig(index=path, out=tmp_path / "split.parquet", block_m=1500, gap_m=100))
+    before, after = read_index(path), read_index(tmp_path / "split.parquet")
+    assert after.info == before.info
+    for name in set(SCHEMA.names) - {"split", "block"}:
+        assert after.table[name].to_pylist() == before.table[name].to_pylist()
+    splits = after.table["split"].to_pylist()
+    assert result.counts == {name: splits.count(name) for name in ("train", "val", "test", "gap")}
+    assert result.blocks == len(set(after.table["block"].to_pylist()))
+    assert result.to_json()["by"] == "blocks"
+
+
+def test_random_keeps_the_shares_and_forgets_blocks(index_of):
+    path = index_of([row(number, block="r1c1") for number in range(400)])
+    result = split.run(SplitConfig(index=path, out=path, by="random", seed=4))
+    assert result.counts == {"train": 280, "val": 40, "test": 80}
+    assert set(read_index(path).table["block"].to_pylist()) == {None}
+
+
+def test_random_is_refused_where_tiles_overlap_unless_forced(index_of, tmp_path):
+    path, out = (
+        index_of([row(number, geometry=footprint(number, step=0.5)) for number in range(100)]),
+        tmp_path / "o.parquet",
+    )
+    with pytest.raises(UsageError, match=r"overlap on the ground.*swath split .* --by blocks .*--force"):
+        split.run(SplitConfig(index=path, out=out, by="random"))
+    assert not out.exists()
+    assert split.run(SplitConfig(index=path, out=out, by="random", force=True)).counts["test"] == 20
+
+
+def test_tiles_without_a_location_are_refused_by_blocks_with_the_command_to_type(index_of, tmp_path):
+    path, out = index_of([row(number, geometry=None) for number in range(10)]), tmp_path / "out.parquet"
+    with pytest.raises(UsageError, match=f"10 of 10 tiles.*Type: swath split {path} --out {out} --by random"):
+        split.run(SplitConfig(index=path, out=out))
+    assert not out.exists()
+    assert split.run(SplitConfig(index=path, out=out, by="random")).counts == {
+        "train": 7,
+        "val": 1,
+        "test": 2,
+    }
+
+
+def test_official_reads_every_usual_spelling_and_keeps_empty_ones_empty(index_of, tmp_path):
+    spelled = ["train", "Training", "VALID", "validation", "val", " test ", None]
+    path = index_of([row(number, split=name) for number, name in enumerate(spelled)])
+    result = split.run(SplitConfig(index=path, out=tmp_path / "out.parquet", by="official"))
+    found = read_index(tmp_path / "out.parquet").table["split"].to_pylist()
+    assert found == ["train", "train", "val", "val", "val", "test", None]
+    assert result.counts == {"train": 2, "val": 3, "test": 1, "none": 1}
+
+
+def test_official_takes_another_column(index_of, tmp_path):
+    path = index_of([row(number) for number in range(3)])
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("fold", pa.array(["train", "val", "test"])), path)
+    split.run(SplitConfig(index=path, out=tmp_path / "out.parquet", by="official", split_column="fold"))
+    assert read_index(tmp_path / "out.parquet").table["split"].to_pylist() == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("split", "tset", '"tset" in row 0 .* Did you mean "test"'),
+        ("splitt", "train", 'no column "splitt".*Did you mean "split"'),
+        ("split", None, "is empty. Type: swath split .* --by random"),
+    ],
+)
+def test_an_official_split_that_cannot_be_read_is_an_error(index_of, tmp_path, column, value, said):
+    path = index_of([row(number, split=value) for number in range(4)])
+    with pytest.raises((UsageError, DataError), match=said):
+        split.run(SplitConfig(index=path, out=tmp_path / "out.parquet", by="official", split_column=column))
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_gap_that_leaves_nothing_to_train_on_is_an_error(index_of, tmp_path):
+    path = index_of([row(number) for number in range(400)])
+    with pytest.raises(UsageError, match=r"no tile is left for train.*smaller --gap-m"):
+        split.run(SplitConfig(index=path, out=tmp_path / "out.parquet", block_m=1500, gap_m=20_000))
+
+
+def test_a_label_that_the_test_split_lacks_is_said(index_of, tmp_path, caplog):
+    rows = [row(number, labels=["farm"], split="train" if number else "test") for number in range(5)]
+    rows[3]["labels"] = ["water"]
+    split.run(SplitConfig(index=index_of(rows), out=tmp_path / "out.parquet", by="official"))
+    assert "no test tile is labelled: water" in caplog.text

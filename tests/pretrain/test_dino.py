@@ -1,0 +1,90 @@
+"""The DINO loss, centre and teacher against plain loops."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from swath.augment.views import Views
+from swath.models.vit import VisionTransformer, shape_of
+from swath.pretrain.dino import Dino, dino_loss, uniform_loss
+from swath.pretrain.schedule import StepValues
+
+
+def looped_loss(student, teacher, centre, teacher_temp):
+    """Equation 1 of the paper as main_dino.py walks it: teacher views outside, other student views inside."""
+    tiles = teacher.shape[0] // 2
+    student_views = (student / 0.1).split(tiles)
+    teacher_views = F.softmax((teacher - centre) / teacher_temp, dim=-1).split(tiles)
+    total, pairs = 0.0, 0
+    for i, q in enumerate(teacher_views):
+        for v, s in enumerate(student_views):
+            if v == i:
+                continue
+            total += torch.sum(-q * F.log_softmax(s, dim=-1), dim=-1).mean()
+            pairs += 1
+    return total / pairs
+
+
+@pytest.mark.parametrize("views", [2, 4, 10])
+def test_the_loss_equals_plain_loops(views):
+    generator = torch.Generator().manual_seed(views)
+    student = torch.randn(views * 5, 32, generator=generator, dtype=torch.float64, requires_grad=True)
+    teacher = torch.randn(10, 32, generator=generator, dtype=torch.float64)
+    centre = torch.randn(1, 32, generator=generator, dtype=torch.float64) * 0.1
+    ours, _ = dino_loss(student, teacher, centre, teacher_temp=0.04)
+    theirs = looped_loss(student, teacher, centre, 0.04)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    (ours_gradient,) = torch.autograd.grad(ours, student)
+    (their_gradient,) = torch.autograd.grad(theirs, student)
+    torch.testing.assert_close(ours_gradient, their_gradient, rtol=1e-10, atol=1e-14)
+
+
+def test_the_loss_is_entropy_plus_divergence_and_ln_k_for_a_silent_student():
+    teacher = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    silent = torch.zeros(16, 64)
+    loss, parts = dino_loss(silent, teacher, torch.zeros(1, 64), teacher_temp=0.04)
+    assert loss.item() == pytest.approx(math.log(64), rel=1e-5)
+    assert uniform_loss(64) == math.log(64)
+    q = F.softmax(teacher / 0.04, dim=-1)
+    entropy = -(q * q.clamp_min(1e-30).log()).sum(-1).mean()
+    assert parts["entropy"].item() == pytest.approx(entropy.item(), rel=1e-4)
+    assert (parts["entropy"] + parts["kl"]).item() == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_prototypes_counts_how_many_are_in_use():
+    one = torch.zeros(8, 16)
+    one[:, 3] = 10.0
+    _, collapsed = dino_loss(torch.zeros(16, 16), one, torch.zeros(1, 16), teacher_temp=0.04)
+    assert collapsed["prototypes"].item() == pytest.approx(1.0, abs=1e-3)
+    each = torch.eye(16) * 10
+    _, spread = dino_loss(torch.zeros(32, 16), each, torch.zeros(1, 16), teacher_temp=0.04)
+    assert spread["prototypes"].item() == pytest.approx(16.0, rel=1e-3)
+
+
+def test_commit_moves_teacher_and_centre_as_written_in_the_paper(a_recipe):
+    generator = torch.Generator().manual_seed(0)
+    backbone = VisionTransformer(shape_of("vit_micro", 8, in_channels=3, image_px=16), generator=generator)
+    method = Dino(backbone, a_recipe(), generator=generator)
+    views = Views(
+        torch.randn(8, 3, 16, 16, generator=generator), torch.randn(8, 3, 8, 8, generator=generator)
+    )
+    values = StepValues(
+        step=0, lr=0, weight_decay=0, momentum=0.75, teacher_temp=0.04, last_layer_frozen=False
+    )
+    outcome = method.forward(views, values, None)
+    assert torch.equal(method.centre, torch.zeros(1, 32)), "forward alone changes nothing"
+    teacher_out = method.teacher.head(method.teacher.backbone(views.globals_))
+    before = copy.deepcopy(method.teacher)
+    with torch.no_grad():
+        for parameter in method.student.parameters():
+            parameter.add_(0.5)
+    method.commit(outcome, values)
+    torch.testing.assert_close(method.centre, 0.1 * teacher_out.mean(0, keepdim=True))
+    for old, new, student in zip(
+        before.parameters(), method.teacher.parameters(), method.student.parameters(), strict=True
+    ):
+        torch.testing.assert_close(new, 0.75 * old + 0.25 * student)
+    assert not any(p.requires_grad for p in method.teacher.parameters())

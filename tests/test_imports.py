@@ -1,0 +1,76 @@
+"""The room rule: rooms import only downward, and stages never import each other (docs/architecture.md)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "swath"
+GROUND = {"errors", "files", "draws", "results", "settings_file"}  # single files that every room may use
+BELOW = {
+    "config": {"errors"},
+    "arguments": {"config"},
+    "runtime": set(),
+    "data": set(),
+    "datasets": {"data"},
+    "prepare": {"config", "runtime", "data", "datasets"},
+    "augment": {"data.bands"},
+    "models": set(),
+    "scores": set(),
+    "pretrain": {"config", "runtime", "data", "augment", "models", "scores"},
+    "transfer": {"config", "runtime", "data", "augment", "models", "scores"},
+    "stages": {"arguments", "config", "prepare", "pretrain", "transfer", "runtime"},
+    "demo": {"config", "stages"},
+    "doctor": {"config", "runtime", "data"},
+    "errors": set(),
+    "files": {"errors"},
+    "draws": set(),
+    "results": set(),
+    "settings_file": {"errors"},
+}
+EVERYTHING = {"__init__", "cli"}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imports_of(path: Path) -> list[str]:
+    """Every `swath...` module a file imports, also inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not used here"
+            if node.module == "swath":
+                found += [f"swath.{alias.name}" for alias in node.names]
+            else:
+                found.append(node.module or "")
+    return [name for name in found if name == "swath" or name.startswith("swath.")]
+
+
+def allowed(room: str, module: str) -> bool:
+    target = module.removeprefix("swath.")
+    top = target.split(".")[0]
+    if room in EVERYTHING or top == room or (top in GROUND and room not in GROUND):
+        return True
+    return any(target == below or target.startswith(f"{below}.") for below in BELOW[room])
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
+    relative = path.relative_to(SOURCE)
+    room = relative.parts[0].removesuffix(".py")
+    assert room in BELOW or room in EVERYTHING, (
+        f"{relative}: a new room needs its line in this test and in docs/architecture.md"
+    )
+    wrong = [module for module in imports_of(path) if not allowed(room, module)]
+    assert not wrong, f"{relative} ({room}) imports {wrong}"
+
+
+def test_the_rule_would_see_a_stage_that_imports_another() -> None:
+    assert not allowed("pretrain", "swath.transfer.embed")
+    assert not allowed("augment", "swath.data.store")
+    assert not allowed("models", "swath.config")
+    assert allowed("augment", "swath.data.bands")
