@@ -49,6 +49,31 @@ def test_the_words_of_a_verb_are_frozen():
     assert flags == recorded
 
 
+@pytest.mark.parametrize("words", [["pretrain", "--help"], ["nonsense", "--json"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(words):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "swath.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) == 141
+    assert "Broken" not in errors
+    assert "internal" not in errors
+
+
+def test_a_command_line_and_its_settings_are_each_made_from_the_other():
+    from swath.arguments import command_line, parse
+    from swath.config import IndexConfig, PackConfig
+
+    words = ["a b.parquet", "--out", "o.lance", "--bands", "B04,B03", "--max-bad", "0.5"]
+    line = command_line("pack", parse(PackConfig, words))
+    assert line == "swath pack 'a b.parquet' --out o.lance --bands B04,B03 --max-bad 0.5"
+    settings = IndexConfig(source="s", out="o", partial_labels=True, stride_px=None, label_columns=("a", "b"))
+    line = command_line("index", settings)
+    assert line == "swath index s --out o --label-columns a,b --partial-labels"
+
+
 def test_an_unknown_command_names_the_nearest(capsys):
     code, _, errors = say(capsys, "pretain")
     assert code == 2

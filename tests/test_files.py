@@ -12,6 +12,13 @@ import safetensors.numpy
 from swath import files
 from swath.errors import DataError, MachineError, UsageError
 
+NOISE = np.random.default_rng(0).integers(0, 255, 1_000_000, dtype=np.uint8)
+WRITERS = {
+    "python": lambda path: path.write_bytes(NOISE.tobytes()),
+    "safetensors": lambda path: safetensors.numpy.save_file({"a": NOISE}, path),
+    "parquet": lambda path: pq.write_table(pa.table({"a": NOISE}), path),
+}
+
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
@@ -48,6 +55,20 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
         fail_half_way(path, DataError("bad tile"))
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_whoever_writes_a_file_its_mode_is_what_the_umask_says(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        for name, write in WRITERS.items():
+            with files.file_aside(tmp_path / name) as aside:
+                write(aside)
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+        WRITERS, mode
+    )
 
 
 def test_every_file_is_fsynced_before_the_rename_and_the_parent_after(tmp_path, monkeypatch):
@@ -138,14 +159,6 @@ def test_other_errors_pass_unchanged(tmp_path, error):
 def test_a_name_that_is_too_long_is_a_machine_error(tmp_path):
     with pytest.raises(MachineError, match="not writable"):
         files.write_json(tmp_path / ("x" * 300), {})
-
-
-NOISE = np.random.default_rng(0).integers(0, 255, 1_000_000, dtype=np.uint8)
-WRITERS = {
-    "python": lambda path: path.write_bytes(NOISE.tobytes()),
-    "safetensors": lambda path: safetensors.numpy.save_file({"a": NOISE}, path),
-    "parquet": lambda path: pq.write_table(pa.table({"a": NOISE}), path),
-}
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())

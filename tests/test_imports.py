@@ -17,9 +17,9 @@ BELOW = {
     "augment": {"data.bands"},
     "models": set(),
     "scores": set(),
-    "pretrain": {"config", "runtime", "data", "augment", "models", "scores"},
+    "pretraining": {"arguments", "config", "runtime", "data", "augment", "models", "scores"},
     "transfer": {"config", "runtime", "data", "augment", "models", "scores"},
-    "stages": {"arguments", "config", "prepare", "pretrain", "transfer", "runtime"},
+    "stages": {"arguments", "config", "prepare", "pretraining", "transfer", "runtime"},
     "demo": {"config", "stages"},
     "doctor": {"config", "runtime", "data"},
     "errors": set(),
@@ -70,7 +70,7 @@ def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
 
 
 def test_the_rule_would_see_a_stage_that_imports_another() -> None:
-    assert not allowed("pretrain", "swath.transfer.embed")
+    assert not allowed("pretraining", "swath.transfer.embed")
     assert not allowed("augment", "swath.data.store")
     assert not allowed("models", "swath.config")
     assert allowed("augment", "swath.data.bands")

@@ -35,6 +35,12 @@ def settings(tmp_path):
     return write
 
 
+def test_every_setting_has_a_line_of_its_own():
+    text = settings_text({"lr": 1e-3, "name": "x", "list": [1, 2]})
+    assert [line.split(":")[0] for line in text.splitlines()] == ["lr", "name", "list"]
+    assert settings_text({"lr": 1, "seed": 2}) == "lr: 1\nseed: 2\n"
+
+
 def test_numbers_words_and_truth_are_what_they_look_like(settings):
     text = (
         "lr: 1e-3\na: 1.5E+2\nb: .5\nc: -7\nd: true\ne: no\nf: 2020-01-01\ng: 1:30\nh: 010\ni:\nj: [1, x]\n"

@@ -1,4 +1,4 @@
-"""The words of a command line -> one validated settings model, with every mistake reported at once.
+"""The words of a command line -> one validated settings model, with every mistake reported at once; and back.
 
 Required settings stand without a flag, in the order of the model (only `--out` always has its flag); the
 others are `--name value` or `--name=value`, switches are `--name` and `--no-name`. A `--config FILE` gives
@@ -6,6 +6,7 @@ values that the command line overrides.
 """
 
 import inspect
+import shlex
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,16 @@ def validate(model: type[S], values: Mapping[str, object], *, problems: Sequence
     raise UsageError("\n".join(lines))
 
 
+def command_line(verb: str, settings: Settings) -> str:
+    """The command that gives these settings again, whether they came as words, from a file or in Python."""
+    positional = positional_names(type(settings))
+    words = ["swath", verb, *(str(getattr(settings, name)) for name in positional)]
+    for name in type(settings).model_fields:
+        if name in settings.model_fields_set and name not in positional:
+            words += _flag_and_value(name, getattr(settings, name))
+    return shlex.join(words)
+
+
 def usage(model: type[Settings], verb: str) -> str:
     """The help page of one verb."""
     positional = positional_names(model)
@@ -84,6 +95,15 @@ _EVERYWHERE = (
 
 def positional_names(model: type[Settings]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required() and name != "out"]
+
+
+def _flag_and_value(name: str, value: object) -> list[str]:
+    flag = name.replace("_", "-")
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
 
 
 def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list[str]]:

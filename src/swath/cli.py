@@ -6,12 +6,15 @@ Rooms are imported inside the command that was asked for, so `swath --help` need
 import importlib
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swath.errors import SwathError, UsageError, did_you_mean
+
+_CLOSED_PIPE = 141  # as the shell says of a process that SIGPIPE ended
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ VERBS = {
     "split": Verb("swath.prepare.split", "SplitConfig", "say which tiles train, validate and test"),
     "pack": Verb("swath.prepare.pack", "PackConfig", "index -> tiles.lance, pixels at training speed"),
     "pretrain": Verb(
-        "swath.pretrain.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"
+        "swath.pretraining.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"
     ),
     "embed": Verb("swath.transfer.embed", "EmbedConfig", "run + tiles -> features.parquet"),
     "probe": Verb(
@@ -51,7 +54,18 @@ class Switches:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `words` as in sys.argv[1:]."""
-    given = list(sys.argv[1:] if words is None else words)
+    try:
+        code = _answer(list(sys.argv[1:] if words is None else words))
+        print(end="", flush=True)
+    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())  # else Python complains when it flushes them at its end
+        return _CLOSED_PIPE
+    return code
+
+
+def _answer(given: list[str]) -> int:
     switches = Switches(json="--json" in given, debug="--debug" in given, quiet="--quiet" in given)
     rest = [word for word in given if word not in {"--json", "--debug", "--quiet"}]
     try:
@@ -60,6 +74,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _refuse(str(error), error.exit_code, switches)
     except KeyboardInterrupt:
         return _refuse("stopped by Ctrl-C", 143, switches)
+    except BrokenPipeError:
+        raise
     except MemoryError:
         return _refuse("out of memory; use a smaller --batch-size or --tile-px", 5, switches)
     except Exception as error:  # noqa: BLE001 -- the last line of defence: a bug is said in one line, never hidden

@@ -1,7 +1,7 @@
 """Every setting a user can ask for, in the order of the flow; one frozen model a command.
 
 The command line, a `--config` file and the Python functions are all made from these models. Unknown keys are
-errors. What a run really used is another type: `swath.pretrain.recipe.Recipe`, saved in the run.
+errors. What a run really used is another type: `swath.pretraining.recipe.Recipe`, saved in the run.
 """
 
 from pathlib import Path
@@ -43,6 +43,8 @@ class IndexConfig(Settings):
     """0/1 columns, one a label: A,B,C or the word binary for every 0/1 column."""
     min_share: Share = 0.05
     """A polygon class labels a tile when it covers at least this share of it."""
+    partial_labels: bool = False
+    """The polygons cover only part of the ground: a tile that none labels is unlabelled, not empty."""
     tile_px: Annotated[int, Field(ge=1)] = 120
     """Side of the tiles cut from scenes, in pixels of the finest band."""
     stride_px: Annotated[int, Field(ge=1)] | None = None
@@ -51,6 +53,11 @@ class IndexConfig(Settings):
     """Tiles with a larger share of nodata pixels are left out, and counted."""
     band_pattern: str | None = None
     """Regular expression with a group (?P<band>...) that finds the band in a file name (without suffix)."""
+    on_bad_file: Literal["error", "skip"] = "error"
+    """error: stop and name the bad files; skip: leave them out and list them in NAME.bad_files.csv beside the
+    index (a scene or patch with a bad file is left out whole)."""
+    max_bad: Share = 0.01
+    """With skip: stop when more than this share of the files (scenes, patches) is bad."""
     max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
     """Refuse files that declare more pixels in a band than this (a 10,980 px Sentinel-2 tile has 120
     million)."""
@@ -67,9 +74,9 @@ class SplitConfig(Settings):
     """official: keep the split of the data set; random: seeded; blocks: whole places, so that test is
     elsewhere."""
     test_share: Share = 0.2
-    """Share of tiles (random) or blocks (blocks) for test."""
+    """Share of the tiles for test; whole blocks are taken until they hold about that many (blocks)."""
     val_share: Share = 0.1
-    """Share for validation; 0 for none."""
+    """The same for validation; 0 for none."""
     seed: Annotated[int, Field(ge=0)] = 0
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of a block on the ground, in metres."""
@@ -99,8 +106,7 @@ class PackConfig(Settings):
     bands: Names = ()
     """Bands in the order the network will see: B04,B03,B02. All where not given."""
     on_bad_tile: Literal["error", "skip"] = "error"
-    """error: stop and list every bad tile; skip: leave them out and list them in bad_tiles.csv beside the
-    output."""
+    """error: stop; skip: leave bad tiles out. Both list them in NAME.bad_tiles.csv beside the output."""
     max_bad: Share = 0.01
     """With skip: stop when more than this share of the tiles is bad."""
     max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
@@ -142,8 +148,9 @@ class PretrainConfig(Settings):
     teacher_temp: Annotated[float, Field(gt=0)] | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Momentum of the teacher's average at the start; rises to 1."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps over which the learning rate rises."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the steps over which the learning rate rises; a tenth, or ten epochs in the paper, where not
+    given."""
     seed: Annotated[int, Field(ge=0)] = 0
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between checkpoints; about every two minutes where not given."""
@@ -152,7 +159,8 @@ class PretrainConfig(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the processor or GPU computes in it."""
     monitor_every: Annotated[int, Field(ge=0)] | None = None
-    """Steps between kNN checks on the labelled tiles; 0 for none; twenty times a run where not given."""
+    """Steps between kNN checks on the labelled tiles; 0 for none; a tenth of the run, but at least 10, where
+    not given."""
     dry_run: bool = False
     """Say time, memory and disk, and write nothing."""
 

@@ -8,7 +8,9 @@ labels than they should.
 import importlib.util
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from swath.errors import MachineError, UsageError
 from swath.results import Result
 
 BANDS = "B04,B03,B02"
-BLOCK_M, GAP_M = 1280.0, 160.0
+BLOCK_M, GAP_M = 1600.0, 160.0
 SEED = 0
 TILE_PX, STRIDE_PX = 32, 16
 MIN_POSITIVES = 10
@@ -65,10 +67,10 @@ def run(config: DemoConfig) -> DemoResult:
     paths = _folder(config.out)
     say = _Steps(7)
     say(f"index: cut the scene into {TILE_PX} px tiles, label them by OpenStreetMap polygons (a few seconds)")
-    log.info("  polygons of 1 to 50 ha only: labels are incomplete, so scores are a lower bound")
+    log.info("  the polygons are of 1 to 50 ha only: labels are incomplete, and true scores would be higher")
     _once(
-        paths / "index.parquet", stages.index, scene, labels=polygons, label_column="fclass",
-        layout="scenes", tile_px=TILE_PX, stride_px=STRIDE_PX,
+        paths / "index.parquet", stages.index, scene, layout="scenes", tile_px=TILE_PX, stride_px=STRIDE_PX,
+        labels=polygons, label_column="fclass", partial_labels=True,
     )  # fmt: skip
     say(f"split: test and training tiles in different {BLOCK_M:g} m blocks, {GAP_M:g} m apart")
     _once(
@@ -88,7 +90,7 @@ def run(config: DemoConfig) -> DemoResult:
     )
     say("embed: frozen features of every tile (seconds)")
     tiles, run_folder = paths / "tiles.lance", paths / "run"
-    _once(run_folder / "features.parquet", lambda *a, **k: stages.embed(run_folder, *a, **k), tiles)
+    _once(run_folder / "features.parquet", partial(stages.embed, run_folder), tiles)
     say("probe: kNN and linear probe on the test blocks, beside two baselines (half a minute)")
     stages.probe(run_folder, tiles, task="knn", min_positives=MIN_POSITIVES)
     probe = stages.probe(run_folder, tiles, task="linear", min_positives=MIN_POSITIVES)
@@ -127,7 +129,7 @@ def _folder(out: Path) -> Path:
     return out
 
 
-def _once(out: Path, stage: Any, *inputs: Path, **settings: Any) -> None:
+def _once(out: Path, stage: Callable[..., Result], *inputs: Path, **settings: Any) -> None:
     if out.exists():
         log.info(f"  {out} is there already")
         return

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _NOT_WRITABLE = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, er
 def file_aside(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
 
+    Whatever library writes it, who may read it is what the umask says.
+
     Raises:
         MachineError: the disk is full or cannot be written.
         UsageError: `path` is a folder.
@@ -33,7 +36,9 @@ def file_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with disk_errors(path):
+            mode = _usual_mode(aside)
             yield aside
+            aside.chmod(mode)
             _fsync(aside)
             aside.replace(path)
             _fsync(path.parent)
@@ -122,6 +127,15 @@ def _full(path: Path) -> str:
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free)"
     return f"no space left for {path}{free}. Free space or choose another --out; nothing was replaced."
+
+
+def _usual_mode(path: Path) -> int:
+    """That of a new file, tried out at `path`: asking for the umask would change it for all threads."""
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def _fsync(path: Path) -> None:

@@ -128,6 +128,11 @@ class _PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 -- the parent's signature
         return True
 
+    def serialize(self, node: yaml.Node) -> None:
+        """A line a setting at the top, also where all of them would fit on one."""
+        node.flow_style = False  # type: ignore[attr-defined]  # the top is a mapping, which has one
+        super().serialize(node)
+
 
 def _refusal(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

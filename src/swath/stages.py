@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swath.prepare.index import IndexResult
     from swath.prepare.pack import PackResult
     from swath.prepare.split import SplitResult
-    from swath.pretrain.estimate import Estimate
+    from swath.pretraining.estimate import Estimate
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
     from swath.transfer.probe import ProbeResult
@@ -56,7 +56,7 @@ def pretrain(tiles: Location, *, out: Location, **settings: Any) -> "Run | Estim
     """Train on `tiles` in the run folder `out`, or go on with it; settings as PretrainConfig. An Estimate for
     dry_run.
     """
-    from swath.pretrain.stage import run
+    from swath.pretraining.stage import run
 
     return run(validate(PretrainConfig, {"tiles": tiles, "out": out, **settings}))
 

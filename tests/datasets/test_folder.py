@@ -157,7 +157,9 @@ def test_tiles_must_be_square(tmp_path):
 def test_bad_tiles_are_all_counted_and_the_first_are_listed(tiles):
     for number in range(7):
         (tiles / "images" / "sea" / f"bad{number}.png").touch()
-    with pytest.raises(DataError, match=r"7 of 13 files are bad: .*bad0.png is empty .*\(and 2 more\)"):
+    with pytest.raises(
+        DataError, match=r"7 of 13 files are bad \(53.8%\): .*bad0.png is empty .*\(and 2 more\)"
+    ):
         list(find(tiles, Asked()).rows)
 
 

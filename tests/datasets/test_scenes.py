@@ -1,5 +1,6 @@
 import datetime as dt
 import logging
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -99,6 +100,9 @@ def test_polygons_give_shares_and_labels(tmp_path, write_tif, crs):
     assert "OpenStreetMap" in layout.info.attribution
     assert np.allclose([row["label_shares"] for row in rows], [[1, 0.1875], [0, 0.1875], [1, 0], [0, 0]])
     assert [row["labels"] for row in rows] == [["a", "b"], ["b"], ["a"], []]
+    asked = {"labels": tmp_path / "f.gpkg", "label_column": "kind", "min_share": 0.15}
+    _, partial = rows_of(scene, **asked, partial_labels=True)
+    assert [row["labels"] for row in partial] == [["a", "b"], ["b"], ["a"], None]
 
 
 def test_polygons_elsewhere_or_scenes_without_place_are_refused(tmp_path, write_tif):
@@ -164,6 +168,11 @@ def test_a_scene_smaller_than_a_tile_says_what_fits(tmp_path, write_tif):
         DataError, match=r"small.tif is 30x20 px, smaller than a tile of 32 px. Use --tile-px 20"
     ):
         find(tmp_path, Asked(tile_px=32))
+    for band, side_px, gsd_m in (("B01", 5, 40), ("B02", 20, 10)):
+        write_tif(tmp_path / "bands" / f"a_{band}.tif", (1, side_px, side_px), gsd_m=gsd_m)
+    with pytest.raises(DataError, match=r"^a_B02.tif is 20x20 px, smaller than a tile of 32 px"):
+        find(tmp_path / "bands", Asked(tile_px=32))
+    shutil.rmtree(tmp_path / "bands")
     write_tif(tmp_path / "large.tif", (1, 64, 64), descriptions=("pan",))
     layout, rows = rows_of(tmp_path)
     assert (len(rows), dict(layout.skipped)) == (4, {"scene smaller than a tile": 1})
@@ -174,7 +183,7 @@ def test_all_bad_scenes_are_listed_at_once(tmp_path, write_tif):
     (tmp_path / "empty.tif").touch()
     (tmp_path / "text.tif").write_text("hello")
     with pytest.raises(
-        DataError, match=r"2 of 3 scenes are bad: .*empty.tif is empty .* \| .*text.tif is not"
+        DataError, match=r"2 of 3 scenes are bad \(66.7%\): .*empty.tif is empty .* \| .*text.tif is not"
     ):
         find(tmp_path, Asked(tile_px=32))
 

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import geopandas
@@ -71,8 +72,10 @@ def test_an_old_index_survives_a_source_that_is_bad(tmp_path, scene):
     run(IndexConfig(source=scene, out=out, tile_px=32))
     before = out.read_bytes()
     (scene / "bad.tif").write_text("hello")
-    with pytest.raises(DataError, match=r"bad.tif is not a GeoTIFF"):
-        run(IndexConfig(source=scene, out=out, tile_px=32))
+    with pytest.raises(
+        DataError, match=r"1 of 2 scenes are bad \(50.0%\): .*bad.tif is not a GeoTIFF.* skip"
+    ):
+        run(IndexConfig(source=scene, out=out, layout="scenes", tile_px=32))
     assert out.read_bytes() == before
 
 
@@ -93,10 +96,94 @@ def test_nothing_but_nodata_is_refused(tmp_path, scene):
     assert not (tmp_path / "i.parquet").exists()
 
 
-def test_settings_without_effect_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tile_px", 120), ("stride_px", 4), ("max_nodata", 0.0), ("min_share", 0.5), ("partial_labels", True)],
+)
+@pytest.mark.parametrize("layout", ["folder", "bigearthnet"])
+def test_settings_of_scenes_are_refused_where_tiles_are_ready(tmp_path, layout, name, value):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="--stride-px cuts scenes"):
-        run(IndexConfig(source=tmp_path, out=tmp_path / "i.parquet", layout="folder", stride_px=4))
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(
+        UsageError, match=f"^{flag} would change nothing: the layout {layout} has ready tiles"
+    ):
+        run(IndexConfig(source=tmp_path, out=tmp_path / "i.parquet", layout=layout, **{name: value}))
+
+
+def test_settings_that_ask_for_nothing_pass_where_tiles_are_ready(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    nothing = {"stride_px": None, "partial_labels": False}
+    assert (
+        run(IndexConfig(source=tmp_path, out=tmp_path / "i.parquet", layout="folder", **nothing)).tiles == 1
+    )
+
+
+def bad_files(tmp_path):
+    with (tmp_path / "i.bad_files.csv").open() as stream:
+        return [(row["path"], row["reason"]) for row in csv.DictReader(stream)]
+
+
+def test_bad_files_are_left_out_when_asked_for_and_listed(tmp_path):
+    folder, out = tmp_path / "t", tmp_path / "i.parquet"
+    folder.mkdir()
+    for number in range(8):
+        Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+    (folder / "0.png").write_bytes(b"")
+    (folder / "5.png").write_text("hello")
+    skip = {"source": folder, "out": out, "on_bad_file": "skip"}
+    result = run(IndexConfig(**skip, max_bad=0.25))
+    assert (result.tiles, result.skipped) == (6, {"bad files": 2})
+    assert read_index(out).table["id"].to_pylist() == ["1.png", "2.png", "3.png", "4.png", "6.png", "7.png"]
+    (empty, text) = bad_files(tmp_path)
+    assert (empty[0], text[0]) == ("0.png", "5.png")
+    assert "0.png is empty" in empty[1]
+    before = out.read_bytes()
+    with pytest.raises(DataError, match=r"2 of 8 files are bad \(25.0%\).* more than --max-bad 0.01 allows"):
+        run(IndexConfig(**skip))
+    assert out.read_bytes() == before
+    Image.new("RGB", (8, 8)).save(folder / "0.png")
+    (folder / "5.png").unlink()
+    assert run(IndexConfig(**skip)).skipped == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i.parquet", "t"]
+
+
+def test_a_scene_with_a_damaged_file_is_left_out_whole(tmp_path, scene):
+    good = (scene / "scene.tif").read_bytes()
+    (scene / "cut.tif").write_bytes(good[: len(good) - 100])  # shows in the header
+    with rasterio.open(scene / "scene.tif") as raster:
+        profile, pixels = raster.profile, raster.read()
+    rng = np.random.default_rng(0)
+    with rasterio.open(
+        scene / "spoilt.tif", "w", **profile | {"compress": "deflate", "blockysize": 16}
+    ) as out:
+        out.write(np.where(pixels, rng.integers(1, 250, pixels.shape, dtype=np.uint8), 0))
+    spoilt = bytearray((scene / "spoilt.tif").read_bytes())
+    spoilt[-1500:-1000] = b"\xff" * 500  # shows in the pixels alone, after the first tiles
+    (scene / "spoilt.tif").write_bytes(spoilt)
+    asked = {"source": scene, "out": tmp_path / "i.parquet", "layout": "scenes", "tile_px": 16}
+    result = run(IndexConfig(**asked, on_bad_file="skip", max_bad=0.7))
+    assert (result.tiles, result.skipped) == (12, {"nodata": 4, "bad scenes": 2})
+    assert {row.split("_")[0] for row in read_index(tmp_path / "i.parquet").table["id"].to_pylist()} == {
+        "scene"
+    }
+    assert [path for path, _ in bad_files(tmp_path)] == ["cut.tif", "spoilt.tif"]
+    (scene / "cut.tif").unlink()
+    with pytest.raises(DataError, match=r"1 of 2 scenes are bad .*spoilt.tif"):
+        run(IndexConfig(**asked))
+
+
+def test_the_list_of_bad_files_names_the_bad_band(tmp_path, scene):
+    for number in range(2):
+        for band in ("B02", "B03"):
+            with rasterio.open(scene / "scene.tif") as raster:
+                profile, pixels = raster.profile | {"count": 1}, raster.read(1)
+            with rasterio.open(tmp_path / "archive" / f"s{number}_{band}.tif", "w", **profile) as out:
+                out.write(pixels[None])
+    (scene / "scene.tif").unlink()
+    (scene / "s1_B03.tif").write_text("hello")
+    asked = {"source": scene, "out": tmp_path / "i.parquet", "tile_px": 32, "max_bad": 0.5}
+    assert run(IndexConfig(**asked, on_bad_file="skip")).skipped == {"nodata": 1, "bad scenes": 1}
+    assert [path for path, _ in bad_files(tmp_path)] == ["s1_B03.tif"]
 
 
 def test_out_must_be_a_file_and_the_source_must_be_there(tmp_path, scene):

@@ -102,7 +102,8 @@ def spoil(tmp_path):
 def test_bad_tiles_stop_a_pack_and_are_all_listed(ready, tmp_path):
     bad = spoil(tmp_path)
     with pytest.raises(
-        DataError, match=r"row 2: .*2\.tif .* 5 of 20 tiles are bad .*--on-bad-tile skip"
+        DataError,
+        match=r'5 of 20 tiles are bad \(25.0%\): tile "t2": .*2\.tif .* same\. See .*bad_tiles.csv\. .* skip',
     ) as caught:
         pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance"))
     assert "\n" not in str(caught.value)
@@ -137,7 +138,7 @@ def test_more_bad_tiles_than_allowed_stop_a_pack(ready, tmp_path):
 def test_no_good_tile_is_an_error_under_any_policy(ready, tmp_path):
     for path in tmp_path.glob("*.tif"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no tile can be packed. row 0: .*missing"):
+    with pytest.raises(DataError, match=r'20 of 20 tiles are bad .*tile "t0": .*missing'):
         pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance", on_bad_tile="skip", max_bad=1.0))
     assert not (tmp_path / "tiles.lance").exists()
 
@@ -190,6 +191,22 @@ def test_a_killed_pack_does_not_open_and_the_next_one_succeeds(ready, tmp_path, 
     (left,) = tmp_path.glob(".tiles.lance.*.tmp")
     with pytest.raises(DataError, match="interrupted"):
         TileStore(left)
+    ours, other = (tmp_path / f".tiles.lance.{pid}.tmp" for pid in (os.getppid(), "mine"))
+    ours.mkdir()
+    other.mkdir()
     pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance"))
     assert len(TileStore(tmp_path / "tiles.lance")) == 20
-    assert f"{left} is left from a pack that was killed" in caplog.text
+    assert not left.exists()
+    assert ours.exists(), "its process lives"
+    assert f"{ours} belongs to a pack that still runs (pid {os.getppid()})" in caplog.text
+    assert other.exists(), "not a name that swath gives"
+
+
+def test_packed_tiles_or_a_folder_in_place_of_an_index_are_named(ready, tmp_path):
+    pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance"))
+    with pytest.raises(DataError, match=r"tiles.lance holds packed tiles already; expected the index"):
+        pack.run(PackConfig(index=tmp_path / "tiles.lance", out=tmp_path / "again.lance"))
+    with pytest.raises(
+        DataError, match=rf"{tmp_path} is a folder; expected an index, such as .*/index.parquet"
+    ):
+        pack.run(PackConfig(index=tmp_path, out=tmp_path / "again.lance"))

@@ -97,6 +97,15 @@ def test_official_reads_every_usual_spelling_and_keeps_empty_ones_empty(index_of
     assert result.counts == {"train": 2, "val": 3, "test": 1, "none": 1}
 
 
+def test_official_takes_a_split_by_blocks_as_it_is(index_of, tmp_path):
+    path = index_of([row(number) for number in range(400)])
+    split.run(SplitConfig(index=path, out=tmp_path / "blocks.parquet", block_m=1500, gap_m=100))
+    split.run(SplitConfig(index=tmp_path / "blocks.parquet", out=tmp_path / "again.parquet", by="official"))
+    before, after = (read_index(tmp_path / f"{name}.parquet").table for name in ("blocks", "again"))
+    assert "gap" in before["split"].to_pylist()
+    assert after.equals(before)
+
+
 def test_official_takes_another_column(index_of, tmp_path):
     path = index_of([row(number) for number in range(3)])
     table = pq.read_table(path)

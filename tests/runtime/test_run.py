@@ -106,8 +106,31 @@ def test_out_may_not_be_a_file_the_root_a_dead_link_or_another_run(tmp_path, run
     ):
         with pytest.raises(UsageError, match=message):
             Run.create(path, CONFIG, command="x")
-    with pytest.raises(UsageError, match="is not a run; start one with: swath pretrain TILES --out"):
-        Run.open(tmp_path / "missing")
+
+
+def test_what_is_opened_and_is_no_run_is_told_how_to_start_one(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.yaml").write_text("lr: 1\n")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for name in ("missing", "file", "other", "link"):
+        path = tmp_path / name
+        with pytest.raises(UsageError) as caught:
+            Run.open(path)
+        assert str(caught.value) == f"{path} is not a run; start one with: swath pretrain TILES --out {path}"
+
+
+def test_a_folder_made_for_a_start_that_failed_goes_with_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("new", "mine"):
+        with pytest.raises(DataError), claim(tmp_path / name):
+            raise DataError("the weights do not fit")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_flat_config_is_recognised_as_a_run(tmp_path):
+    run = Run.create(tmp_path / "a", {"lr": 1e-3, "text": "x"}, command="x")
+    assert Run.open(run.path).config == {"lr": 1e-3, "text": "x"}
 
 
 def test_a_read_only_place_is_a_machine_error(tmp_path, monkeypatch):

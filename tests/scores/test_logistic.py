@@ -75,7 +75,7 @@ def test_starting_from_another_strength_leads_to_the_same_optimum(task):
 def test_float32_for_large_sets_gives_the_same_to_a_thousandth(monkeypatch, task):
     features, labels = made(task)
     exact = fit_logistic(features, labels, strength=0.1, task=task)
-    monkeypatch.setattr(logistic, "_FLOAT64_NUMBERS", 0)
+    monkeypatch.setattr(logistic, "_LARGE", 0)
     single = fit_logistic(features, labels, strength=0.1, task=task)
     np.testing.assert_allclose(single.decisions(features), exact.decisions(features), atol=1e-3)
 

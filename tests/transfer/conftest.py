@@ -30,6 +30,7 @@ def make_pack(tmp_path: Path) -> PackMaker:
         blocks: bool = True,
         tile_format: TileFormat = FORMAT,
         seed: int = 0,
+        located: bool = True,
     ) -> TileStore:
         rng = np.random.default_rng(seed)
         labels = truths(count, rng)
@@ -38,7 +39,8 @@ def make_pack(tmp_path: Path) -> PackMaker:
             pixels = [
                 p.astype(g.dtype) for p, g in zip(pixels_of(labels, rng), tile_format.groups, strict=True)
             ]
-            writer.append(columns_of(labels, task=task, splits=named, blocks=blocks), pixels)
+            columns = columns_of(labels, task=task, splits=named, blocks=blocks)
+            writer.append(columns if located else columns.drop_columns("geometry"), pixels)
             writer.finish(tile_format, vocabulary=VOCABULARY, task=task, index_digest="feed")
         return TileStore(tmp_path / name)
 

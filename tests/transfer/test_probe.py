@@ -126,7 +126,7 @@ def test_intervals_are_drawn_by_block_where_tiles_have_one_and_by_tile_elsewhere
 def test_without_val_the_strength_is_chosen_within_train_by_block(make_pack, make_run):
     splits = ("train", "train", "test")
     result = probe(make_run(), make_pack(splits=splits))
-    assert result.settings["chosen_on"] == "3-fold cross-validation in train, folds by block"
+    assert result.settings["chosen_on"] == "5-fold cross-validation in train, folds by block"
 
 
 def test_the_head_gives_the_same_scores_by_itself(make_pack, make_run):
@@ -182,6 +182,12 @@ def test_without_a_test_split_the_command_that_makes_one_is_named(make_pack, mak
     with pytest.raises(
         UsageError, match=r'split "test" \(splits here: train, val\).*swath split .* --by blocks'
     ):
+        probe(make_run(), store)
+
+
+def test_without_a_test_split_tiles_that_lie_nowhere_are_split_at_random(make_pack, make_run):
+    store = make_pack(splits=("train", "val"), located=False)
+    with pytest.raises(UsageError, match=r"swath split .* --by random, then"):
         probe(make_run(), store)
 
 

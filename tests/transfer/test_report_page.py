@@ -120,6 +120,17 @@ def test_what_is_missing_names_the_command_that_fills_it(tmp_path: Path) -> None
     assert "a sheet of samples stands for the scene" in page.text
 
 
+def test_paths_are_those_that_were_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = pack_scene(tmp_path / "tiles.lance", scene_of(96, 128))
+    make_run(tmp_path / "run", store.path)
+    out = report(ReportConfig(run=Path("run"))).out
+    texts = [path.read_text(encoding="utf-8") for path in (out, out.with_name("MODEL_CARD.md"))]
+    assert not any(str(tmp_path) in text for text in texts)
+    assert "swath probe run tiles.lance" in texts[0]
+    assert "swath embed run tiles.lance --out run/features.parquet" in texts[0]
+
+
 def test_a_run_before_its_first_step_still_has_a_page(tmp_path: Path) -> None:
     page = bare(tmp_path, trained=False)
     assert "No checkpoint yet" in page.text

@@ -30,11 +30,11 @@ class BandJitter:
     """
 
     probability: float = 0.8
-    gain: float = 0.2
+    gain: float = 0.1
     offset: float = 0.02
-    brightness: float = 0.3
-    contrast: float = 0.3
-    grey_probability: float = 0.2
+    brightness: float = 0.2
+    contrast: float = 0.2
+    grey_probability: float = 0.1
     grey_share: float = 1.0
     kind: ClassVar = "bands"
 

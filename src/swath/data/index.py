@@ -171,6 +171,8 @@ def read_index(path: Path) -> Index:
         DataError: not an index, another version, no rows, a column missing, a label outside the vocabulary,
             an id twice, or a path that leaves the root.
     """
+    if path.is_dir():
+        raise DataError(_not_a_file(path))
     if not path.is_file():
         raise DataError(f"no index at {path}. Make one: swath index SOURCE --out {path}")
     try:
@@ -187,6 +189,12 @@ def read_index(path: Path) -> Index:
     _check_paths(path, table["paths"], info)
     _check_labels(path, table["labels"], info.vocabulary)
     return Index(info, table, sha256_of(path))
+
+
+def _not_a_file(folder: Path) -> str:
+    if (folder / "_versions").is_dir():  # what every Lance dataset has
+        return f"{folder} holds packed tiles already; expected the index that they are packed from."
+    return f"{folder} is a folder; expected an index, such as {folder}/index.parquet."
 
 
 def _info_of(path: Path, schema: pa.Schema) -> IndexInfo:

@@ -27,6 +27,14 @@ def to_unit(groups: list[Tensor], tile_format: TileFormat, device: torch.device 
     return unit if order == list(range(len(order))) else unit[:, order]
 
 
+def resized(unit: Tensor, side_px: int) -> Tensor:
+    """(B, C, H, W) in [0, 1] to (B, C, side_px, side_px), antialiased bicubic; as it is where it fits."""
+    if unit.shape[-2:] == (side_px, side_px):
+        return unit
+    size = (side_px, side_px)
+    return F.interpolate(unit, size=size, mode="bicubic", antialias=True).clamp_(0.0, 1.0)
+
+
 def standardize(unit: Tensor, tile_format: TileFormat) -> Tensor:
     """(B, C, H, W) in [0, 1] to mean 0 and spread 1 over the whole pack, per band."""
     mean = torch.tensor(tile_format.mean, device=unit.device).view(1, -1, 1, 1)

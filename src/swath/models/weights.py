@@ -126,6 +126,8 @@ def check_is_safetensors(path: Path) -> None:
         start = stream.read(16)
     if not start:
         raise DataError(f"{path} is empty (0 bytes); copy it again.")
+    if start[8:9] == b"{":
+        return  # eight bytes of length, then JSON; the length may begin like any other format
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise DataError(f"{path} is not safetensors but a pickle, which could run code; convert it first.")
     if start.lstrip()[:1] == b"<":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from swath.config import IndexConfig
+from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter, batches_of
 from swath.datasets import bigearthnet, folder, scenes
 from swath.datasets.detect import detect
@@ -24,6 +25,8 @@ _FIND: dict[str, Callable[[Path, Asked], Layout]] = {
     "folder": folder.find,
     "bigearthnet": bigearthnet.find,
 }
+# Settings of scenes: ready tiles are not cut, and no polygons are laid over them.
+_OF_SCENES = ("tile_px", "stride_px", "max_nodata", "min_share", "partial_labels")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class IndexResult(Result):
 
 
 def run(config: IndexConfig) -> IndexResult:
-    """Write the index of `config.source`; nothing is written unless all of it could be read.
+    """Write the index of `config.source`; nothing is written unless all of it could be read, or bad files may
+    be skipped.
 
     Raises:
         DataError: files are bad, or do not fit together; all of them are counted in one message.
@@ -62,8 +66,8 @@ def run(config: IndexConfig) -> IndexResult:
         (config.layout, "asked for") if config.layout != "auto" else detect(config.source, asked)
     )
     logger.info(f"layout: {layout_name} ({why})")
-    if layout_name != "scenes" and config.stride_px is not None:
-        raise UsageError(f"--stride-px cuts scenes; the layout {layout_name} has ready tiles. Leave it out.")
+    if layout_name != "scenes":
+        _refuse_what_ready_tiles_ignore(config, layout_name)
     layout = _FIND[layout_name](config.source, asked)
     counts = _Counts()
     with IndexWriter(config.out, layout.info) as writer:
@@ -72,6 +76,8 @@ def run(config: IndexConfig) -> IndexResult:
             counts.add(batch)
         if writer.rows == 0:
             raise DataError(_nothing_left(config, layout))
+    if not layout.bad.found:
+        _listing(config).unlink(missing_ok=True)
     return IndexResult(
         out=config.out,
         layout=layout_name,
@@ -82,7 +88,8 @@ def run(config: IndexConfig) -> IndexResult:
         task=layout.info.task,
         labelled=counts.labelled,
         vocabulary={name: counts.labels[name] for name in layout.info.vocabulary},
-        skipped=dict(layout.skipped),
+        skipped=dict(layout.skipped)
+        | ({f"bad {layout.bad.what}": len(layout.bad.found)} if layout.bad.found else {}),
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -99,17 +106,38 @@ class _Counts:
 
 
 def _asked(config: IndexConfig) -> Asked:
+    skip = config.on_bad_file == "skip"
     return Asked(
         labels=config.labels,
         label_column=config.label_column,
         label_columns=config.label_columns,
         min_share=config.min_share,
+        partial_labels=config.partial_labels,
         tile_px=config.tile_px,
         stride_px=config.stride_px,
         max_nodata=config.max_nodata,
         band_pattern=config.band_pattern,
         max_pixels=config.max_pixels,
+        bad_files=BadPolicy(skip=skip, max_bad=config.max_bad, listing=_listing(config) if skip else None),
     )
+
+
+def _listing(config: IndexConfig) -> Path:
+    return config.out.with_name(f"{config.out.stem}.bad_files.csv")
+
+
+def _refuse_what_ready_tiles_ignore(config: IndexConfig, layout_name: str) -> None:
+    values = {name: getattr(config, name) for name in _OF_SCENES if name in config.model_fields_set}
+    flags = ", ".join(
+        f"--{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value is not None and value is not False
+    )
+    if flags:
+        raise UsageError(
+            f"{flags} would change nothing: the layout {layout_name} has ready tiles. "
+            f"Leave out {flags}, or cut the files as scenes: --layout scenes"
+        )
 
 
 def _nothing_left(config: IndexConfig, layout: Layout) -> str:

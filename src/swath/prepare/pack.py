@@ -1,8 +1,9 @@
 """Stage: the pixels of an index in one dataset that training reads at the speed of the disk."""
 
-import csv
 import logging
 import os
+import re
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,14 +17,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from swath.config import PackConfig
+from swath.data.bad_inputs import BadInput, BadInputs, BadPolicy
 from swath.data.bands import choose_bands
 from swath.data.index import SCHEMA, Index, read_index
 from swath.data.statistics import TileStatistics
 from swath.data.store import TileWriter, tile_bytes
 from swath.errors import DataError
-from swath.files import file_aside
 from swath.prepare.tile_reader import COLUMNS, TileReader
 from swath.results import Result
+from swath.runtime.lock import is_alive
 from swath.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -51,20 +53,12 @@ class PackResult(Result):
 
 
 @dataclass(frozen=True)
-class _BadTile:
-    row: int
-    path: str
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class _TileBatch:
     """Tiles `good` (row numbers of the index) with one array (B, Cg, h, w) a group, and those that failed."""
 
     good: list[int]
     pixels: list[Pixels]
-    bad: list[_BadTile]
+    bad: list[BadInput]
 
 
 def run(config: PackConfig) -> PackResult:
@@ -78,12 +72,11 @@ def run(config: PackConfig) -> PackResult:
     index = read_index(config.index)
     reader = TileReader(index, choose_bands(config.bands, index.info.bands), max_pixels=config.max_pixels)
     started = time.monotonic()
-    _mention_leftovers(config.out)
+    _remove_leftovers(config.out)
+    bad = BadInputs("tiles", _policy(config))
     with TileWriter(config.out, groups=reader.groups, info=_about(index)) as writer:
-        statistics, bad = _copy_tiles(
-            index, reader, writer, stop_writing_at_bad=config.on_bad_tile == "error"
-        )
-        _judge(bad, index.table.num_rows, config)
+        statistics = _copy_tiles(index, reader, writer, bad)
+        bad.judge(looked_at=index.table.num_rows)
         writer.finish(
             statistics.tile_format(reader.bands, _gsd_m(index, reader.finest)),
             vocabulary=index.info.vocabulary,
@@ -92,25 +85,23 @@ def run(config: PackConfig) -> PackResult:
             statistics={band: summary.to_json() for band, summary in statistics.summaries().items()},
         )
     return _result(
-        config.out, reader, tiles=writer.tiles, skipped=len(bad), seconds=time.monotonic() - started
+        config.out, reader, tiles=writer.tiles, skipped=len(bad.found), seconds=time.monotonic() - started
     )
 
 
-def _copy_tiles(
-    index: Index, reader: TileReader, writer: TileWriter, *, stop_writing_at_bad: bool
-) -> tuple[TileStatistics, list[_BadTile]]:
+def _copy_tiles(index: Index, reader: TileReader, writer: TileWriter, bad: BadInputs) -> TileStatistics:
     """Every tile is read in any case, so that all bad ones are listed at once."""
-    statistics, bad = TileStatistics(reader.groups), list[_BadTile]()
+    statistics = TileStatistics(reader.groups)
     columns = index.table.select(_PACKED_COLUMNS)
     counted = _counted(index)
     with Progress(index.table.num_rows, unit="tiles", label="packing") as progress:
         for batch in _read_all(index, reader):
-            bad += batch.bad
-            if batch.good and not (bad and stop_writing_at_bad):
+            bad.found += batch.bad
+            if batch.good and (bad.policy.skip or not bad.found):
                 writer.append(columns.take(batch.good), batch.pixels)
                 statistics.add([pixels[counted[batch.good]] for pixels in batch.pixels])
             progress.advance(len(batch.good) + len(batch.bad))
-    return statistics, bad
+    return statistics
 
 
 def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
@@ -137,7 +128,7 @@ def _read_batch(rows: pa.Table, start: int, reader: TileReader) -> _TileBatch:
             tiles.append(reader.read(row))
             good.append(number)
         except DataError as error:
-            bad.append(_BadTile(number, row["paths"][0], row["id"], str(error)))
+            bad.append(BadInput(row["paths"][0], str(error), row["id"]))
     pixels = [np.stack(group) for group in zip(*tiles, strict=True)]
     return _TileBatch(good, pixels, bad)
 
@@ -148,29 +139,9 @@ def _counted(index: Index) -> npt.NDArray[np.bool_]:
     return trains if trains.any() else ~trains
 
 
-def _judge(bad: list[_BadTile], num_tiles: int, config: PackConfig) -> None:
-    """List the bad tiles, and stop where there are more than the policy allows."""
+def _policy(config: PackConfig) -> BadPolicy:
     listing = config.out.with_name(f"{config.out.stem}.bad_tiles.csv")
-    listing.unlink(missing_ok=True)
-    if not bad:
-        return
-    _list_bad_tiles(listing, bad)
-    first = f"row {bad[0].row}: {bad[0].reason}"
-    found = f"{len(bad):,} of {num_tiles:,} tiles are bad ({len(bad) / num_tiles:.1%}); see {listing}"
-    if len(bad) == num_tiles:
-        raise DataError(f"no tile can be packed. {first} {found}.")
-    if config.on_bad_tile == "error":
-        raise DataError(f"{first} {found}. Repair them, or leave them out with --on-bad-tile skip.")
-    if len(bad) > config.max_bad * num_tiles:
-        raise DataError(f"{first} {found}, more than --max-bad {config.max_bad:g} allows.")
-    logger.warning("%s. They are left out.", found)
-
-
-def _list_bad_tiles(path: Path, bad: list[_BadTile]) -> None:
-    with file_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["path", "id", "reason"])
-        table.writerows([tile.path, tile.id, tile.reason] for tile in bad)
+    return BadPolicy("--on-bad-tile", config.on_bad_tile == "skip", config.max_bad, listing)
 
 
 def _gsd_m(index: Index, finest: float) -> float | None:
@@ -190,9 +161,15 @@ def _about(index: Index) -> dict[str, Any]:
     return {name: info[name] for name in ("layout", "root", "tile_px", "stride_px", "licence", "attribution")}
 
 
-def _mention_leftovers(out: Path) -> None:
+def _remove_leftovers(out: Path) -> None:
+    """What a pack to `out` that was killed left behind; its name ends in the number of its process."""
     for path in out.parent.glob(f".{out.name}.*.tmp"):
-        logger.warning("%s is left from a pack that was killed, or belongs to one that still runs", path)
+        pid = re.fullmatch(r"\.(\d+)\.tmp", path.name.removeprefix(f".{out.name}"))
+        if pid and is_alive(int(pid[1])):
+            logger.warning("%s belongs to a pack that still runs (pid %s)", path, pid[1])
+        elif pid:
+            logger.info("removing %s, left by a pack that was killed", path)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _result(out: Path, reader: TileReader, *, tiles: int, skipped: int, seconds: float) -> PackResult:

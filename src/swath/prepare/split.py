@@ -25,6 +25,7 @@ _SPELLINGS = {
     "valid": "val",
     "validation": "val",
     "test": "test",
+    "gap": "gap",
 }
 
 
@@ -52,7 +53,7 @@ def run(config: SplitConfig) -> SplitResult:
 
     Raises:
         UsageError: the split cannot be made as asked; the message says which one can.
-        DataError: the index is bad, or holds a split that is none of train, val and test.
+        DataError: the index is bad, or holds a split that is none of train, val, test and gap.
     """
     index = read_index(config.index)
     columns = {"official": _official, "random": _random, "blocks": _blocks}[config.by](index, config)

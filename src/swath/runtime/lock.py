@@ -67,7 +67,7 @@ class RunLock:
         except BlockingIOError:
             held, here = True, True
         except OSError:  # a file system without locks (Lustre without -o flock): the owner's word has to do
-            held = bool(owner) and (not here or _is_alive(owner["pid"]))
+            held = bool(owner) and (not here or is_alive(owner["pid"]))
         if held:
             raise MachineError(self._in_use(owner, here=here))
         if owner:
@@ -108,7 +108,8 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -63,7 +63,7 @@ class Run:
             UsageError: there is no run at `path`.
             DataError: it was written by a swath of another layout.
         """
-        if not holds_run(path):
+        if not _is_marked(path / "config.yaml"):
             raise UsageError(f"{path} is not a run; start one with: swath pretrain TILES --out {path}")
         config = read_settings(path / "config.yaml")
         layout = config.pop(_MARK, None)
@@ -151,7 +151,7 @@ def holds_run(path: Path) -> bool:
         raise UsageError(f"{path} is a file, not a folder; choose another --out")
     with disk_errors(path):
         names = [entry.name for entry in path.iterdir()]
-    if "config.yaml" in names and _is_marked(path / "config.yaml"):
+    if _is_marked(path / "config.yaml"):
         return True
     foreign = sorted(name for name in names if not _is_left_by_start(path / name))
     if foreign:
@@ -167,15 +167,21 @@ def claim(path: Path) -> Iterator[bool]:
     """Hold the lock of a run's folder, made where missing; gives True where a run is there to go on with.
 
     The folder is looked at before the lock is written, so that a foreign one stays untouched, and once
-    more under the lock.
+    more under the lock. One that was made for the lock goes with it where nothing else was written.
 
     Raises:
         UsageError: as `holds_run`.
         MachineError: another process has the run, or the folder cannot be written.
     """
     holds_run(path)
-    with RunLock(path):
-        yield holds_run(path)
+    is_new = not path.exists()
+    try:
+        with RunLock(path):
+            yield holds_run(path)
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty: the run was started
+                path.rmdir()
 
 
 def check_same(
@@ -207,6 +213,8 @@ def check_same(
 
 def _is_marked(path: Path) -> bool:
     """The mark is the first line that `create` writes; another program's config.yaml is not even parsed."""
+    if not path.is_file():
+        return False
     with disk_errors(path), path.open("rb") as stream:
         return re.match(rb"swath_run: \d", stream.read(64)) is not None
 

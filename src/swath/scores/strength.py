@@ -16,7 +16,7 @@ from swath.scores.logistic import FOR_CHOOSING, Task, fit_path
 # scikit-learn's C on standardised features, half a decade a step. Below 1e-5 thousands of tiles are not
 # enough to learn anything; above 10 nothing is held back any more.
 STRENGTHS = tuple(float(f"{10.0**exponent:.3g}") for exponent in np.arange(-5.0, 1.5, 0.5))
-FOLDS = 3
+FOLDS = 5
 
 Rows = npt.NDArray[np.intp]
 log = logging.getLogger(__name__)

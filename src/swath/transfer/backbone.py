@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from swath.data.bands import TileFormat, check_same_input
-from swath.data.normalize import standardize, to_unit
+from swath.data.normalize import resized, standardize, to_unit
 from swath.errors import DataError
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.models.weights import check_finite, load_backbone
@@ -58,9 +57,7 @@ class FrozenBackbone:
         """
         seen = replace(self.trained, groups=given.groups, gsd_m=given.gsd_m)
         images = to_unit(groups, seen, device=self.device)  # (B, C, H, W)
-        side = self.network.shape.image_px
-        if images.shape[-1] != side:
-            images = F.interpolate(images, size=(side, side), mode="bicubic", antialias=True).clamp_(0.0, 1.0)
+        images = resized(images, self.network.shape.image_px)
         tokens = self.network.tokens(standardize(images, seen))  # (B, T, D / 2)
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1).float().cpu()
 

@@ -71,9 +71,10 @@ def _check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:
     missing = [name for name in ("test", "train") if not (splits == name).any()]
     if missing:
         known = ", ".join(sorted(set(splits.tolist()) - {""})) or "none"
+        by = "blocks" if store.located else "random"
         raise UsageError(
             f'{store.path} has no tiles in split "{missing[0]}" (splits here: {known}). Make it: '
-            "swath split index.parquet --out split.parquet --by blocks, then "
+            f"swath split index.parquet --out split.parquet --by {by}, then "
             f"swath pack split.parquet --out {store.path.with_name('split.lance')}"
         )
 

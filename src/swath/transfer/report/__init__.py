@@ -65,11 +65,18 @@ def _open(config: ReportConfig) -> Inputs:
         backbone.check_fits(store.format, where=str(store.path))
     return Inputs(
         run=read_run_facts(opened, backbone.weights if backbone else None),
-        tiles=read_tile_facts(store),
+        tiles=read_tile_facts(store, path=_as_given(config, opened)),
         display=Display.of(store, _seen(backbone, store)),
         backbone=backbone,
         features=config.run / "features.parquet",
     )
+
+
+def _as_given(config: ReportConfig, opened: Run) -> str:
+    """The path of the tiles as somebody typed it; the absolute one says little on another machine."""
+    asked = opened.config.get("asked")
+    typed = asked.get("tiles") if isinstance(asked, dict) else None
+    return str(config.tiles or typed or Path(str(opened.config["tiles"])).name)
 
 
 def _backbone(opened: Run) -> FrozenBackbone | None:

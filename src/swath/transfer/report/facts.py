@@ -22,9 +22,13 @@ SPLITS = ("train", "val", "test", "gap", "")
 
 @dataclass(frozen=True)
 class TileFacts:
-    """What was packed: `splits` counts tiles, `classes` counts tiles of a class in each split."""
+    """What was packed: `splits` counts tiles, `classes` counts tiles of a class in each split.
+
+    `path` is for a reader, as it was typed.
+    """
 
     path: str
+    located: bool
     tiles: int
     labelled: int
     format: TileFormat
@@ -77,7 +81,7 @@ class RunFacts:
         return [row.get(name) for row in self.metrics]
 
 
-def read_tile_facts(store: TileStore) -> TileFacts:
+def read_tile_facts(store: TileStore, *, path: str) -> TileFacts:
     """Count what the page says about the tiles."""
     splits, labels, labelled = store.splits(), store.labels(), store.labelled()
     present = [split for split in SPLITS if (splits == split).any()]
@@ -86,7 +90,8 @@ def read_tile_facts(store: TileStore) -> TileFacts:
         for k, name in enumerate(store.vocabulary)
     }
     return TileFacts(
-        path=str(store.path),
+        path=path,
+        located=store.located,
         tiles=len(store),
         labelled=int(labelled.sum()),
         format=store.format,

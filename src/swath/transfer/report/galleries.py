@@ -43,15 +43,14 @@ def more_like_this(features: Floats, boxes: Boxes, eligible: Rows) -> list[Liken
     return [_nearest(unit, boxes, query) for query in dict.fromkeys(queries)]
 
 
-def gallery_section(display: Display, likenesses: list[Likeness] | None, *, run: str) -> Section:
-    """Rows of query and neighbours."""
+def gallery_section(display: Display, likenesses: list[Likeness] | None, *, command: str) -> Section:
+    """Rows of query and neighbours; `command` makes the features where there are none."""
     title, anchor = "More like this", "search"
     lede = (
         "Six tiles, each followed by the eight that the network finds most like it, by cosine of frozen "
         "features less their mean. No label was used, and tiles that overlap are left out."
     )
     if likenesses is None:
-        command = f"swath embed {run} {display.store.path} --out {run}/features.parquet"
         return Section(anchor, title, lede, missing("No features of this checkpoint yet.", command))
     labels: Labels = column(display.store, "labels")
     strips = [_strip(display, likeness, labels) for likeness in likenesses]

@@ -47,6 +47,7 @@ def sections(inputs: Inputs) -> list[Section]:
     """Compute every part that can be, and say for the others what would fill them."""
     run, tiles, display = inputs.run, inputs.tiles, inputs.display
     boxes = ground_boxes(display.store)
+    embed = f"swath embed {run.path} {tiles.path} --out {run.path}/features.parquet"
     samples = sample_rows(display.store, _SHEET_TILES)
     canvas = paint(display, lay_out(display.store) or sheet(display.store, samples, columns=_SHEET_COLUMNS))
     rgb = display.rgb(canvas.unit[None])[0]
@@ -54,7 +55,7 @@ def sections(inputs: Inputs) -> list[Section]:
     return [
         _scene(inputs, canvas, rgb),
         probe_section(run, tiles),
-        gallery_section(display, _likenesses(inputs, boxes), run=run.path),
+        gallery_section(display, _likenesses(inputs, boxes), command=embed),
         _attention(inputs, samples[:TILES]),
         ground_section(tiles, display, maps=_maps(inputs, canvas, rgb, boxes)),
         views_section(run, display, _trained(display, samples)[:VIEWED]),

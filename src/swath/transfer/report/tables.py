@@ -49,8 +49,9 @@ def _how_to_probe(run: RunFacts, tiles: TileFacts) -> Markup:
             "The tiles have no labels.", "swath index SOURCE --labels labels.csv --out index.parquet"
         )
     if not tiles.splits.get("test"):
+        by = "blocks" if tiles.located else "random"
         return missing(
-            "The tiles have no test split.", "swath split index.parquet --by blocks --out split.parquet"
+            "The tiles have no test split.", f"swath split index.parquet --by {by} --out split.parquet"
         )
     return missing("No probe yet.", f"swath probe {run.path} {tiles.path}")
 

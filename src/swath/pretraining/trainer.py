@@ -17,12 +17,12 @@ from swath.data.normalize import standardize, to_unit
 from swath.draws import uniforms
 from swath.errors import TrainingError
 from swath.models.vit import VisionTransformer, ViTShape, drop_path_keep, shape_of
-from swath.pretrain.dino import Dino
-from swath.pretrain.method import Method
-from swath.pretrain.optimizer import build_optimizer, clip_each, set_rates
-from swath.pretrain.recipe import Recipe
-from swath.pretrain.schedule import StepValues, values_at
-from swath.pretrain.simclr import SimClr
+from swath.pretraining.dino import Dino
+from swath.pretraining.method import Method
+from swath.pretraining.optimizer import build_optimizer, clip_each, set_rates
+from swath.pretraining.recipe import Recipe
+from swath.pretraining.schedule import StepValues, values_at
+from swath.pretraining.simclr import SimClr
 from swath.runtime import faults
 from swath.runtime.device import Precision, autocast
 

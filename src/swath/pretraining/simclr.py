@@ -13,9 +13,9 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import ProjectionHead
 from swath.models.vit import VisionTransformer
-from swath.pretrain.method import Network, Outcome, feature_std, move_average
-from swath.pretrain.recipe import Recipe
-from swath.pretrain.schedule import StepValues
+from swath.pretraining.method import Network, Outcome, feature_std, move_average
+from swath.pretraining.recipe import Recipe
+from swath.pretraining.schedule import StepValues
 
 TEMPERATURE = 0.2
 

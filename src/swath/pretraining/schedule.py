@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from swath.pretrain.recipe import Recipe
+from swath.pretraining.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import time
 
 from swath.data.loader import Loader
 from swath.errors import MachineError, Stopped
-from swath.pretrain.monitor import KnnMonitor
-from swath.pretrain.state import gather
-from swath.pretrain.trainer import Trainer
+from swath.pretraining.monitor import KnnMonitor
+from swath.pretraining.state import gather
+from swath.pretraining.trainer import Trainer
 from swath.runtime.checkpoint import save_checkpoint
 from swath.runtime.progress import Progress
 from swath.runtime.run import Run

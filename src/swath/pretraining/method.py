@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from swath.augment.views import ViewPolicy, Views
+from swath.augment.views import Views
 from swath.models.vit import VisionTransformer
-from swath.pretrain.schedule import StepValues
+from swath.pretraining.schedule import StepValues
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,3 @@ def feature_std(features: Tensor) -> Tensor:
     unit = nn.functional.normalize(features.float(), dim=-1)
     spread: Tensor = unit.std(dim=0).mean() * features.shape[-1] ** 0.5
     return spread
-
-
-def two_globals(policy: ViewPolicy) -> int:
-    """Views a tile, as the methods see them."""
-    return 2 + policy.local_views

@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 from swath.data.loader import Loader
-from swath.pretrain.state import gather
-from swath.pretrain.trainer import Trainer
+from swath.pretraining.state import gather
+from swath.pretraining.trainer import Trainer
 from swath.results import Result
 
 WARM_STEPS = 2
+CHECKPOINTS = 3  # on the disk at once: the two that are kept, and the one being saved
 TIMED_S = 4.0
 
 
@@ -40,7 +41,7 @@ def measure_rate(trainer: Trainer, loader: Loader) -> float:
 
 
 def estimate(trainer: Trainer, loader: Loader, *, steps: int) -> Estimate:
-    """Cost of `steps` steps; two checkpoints are kept."""
+    """Cost of `steps` steps."""
     rate = measure_rate(trainer, loader)
     files = gather(trainer.method, trainer.optimizer)
     checkpoint = (
@@ -52,6 +53,6 @@ def estimate(trainer: Trainer, loader: Loader, *, steps: int) -> Estimate:
         images_per_s=round(rate, 1),
         minutes=round(steps * trainer.recipe.batch_size / rate / 60, 2),
         checkpoint_mib=round(checkpoint, 1),
-        disk_mib=round(2 * checkpoint, 1),
+        disk_mib=round(CHECKPOINTS * checkpoint, 1),
         peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (unit / 2**20), 0),
     )

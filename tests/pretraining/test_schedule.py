@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swath.pretrain.schedule import values_at
+from swath.pretraining.schedule import values_at
 
 
 def cosine_array(base, final, steps, *, warmup=0):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from swath.data.normalize import standardize, to_unit
+from swath.data.normalize import resized, standardize, to_unit
 from swath.data.store import TileStore
 from swath.draws import uniforms
 from swath.models.vit import VisionTransformer
@@ -16,6 +16,7 @@ from swath.scores.average_precision import macro
 from swath.scores.knn import knn_scores
 
 MOST_TILES = 1500
+FEWEST_TILES = 10
 BLOCK = 250
 
 Rows = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ class KnnMonitor:
 
     @property
     def usable(self) -> bool:
-        return len(self._bank) >= 20 and len(self._queries) >= 20
+        return len(self._bank) >= FEWEST_TILES and len(self._queries) >= FEWEST_TILES
 
     def measure(self, backbone: VisionTransformer) -> Iterator[tuple[str, float]]:
         """Yield (name, value) for the weights as they are now."""
@@ -56,7 +57,8 @@ class KnnMonitor:
         for start in range(0, len(rows), BLOCK):
             groups = [torch.from_numpy(g) for g in self._store.read(rows[start : start + BLOCK])]
             tiles = to_unit(groups, self._store.format, device=self._device)
-            parts.append(backbone(standardize(tiles, self._store.format)).float().cpu().numpy())
+            images = standardize(resized(tiles, backbone.shape.image_px), self._store.format)
+            parts.append(backbone(images).float().cpu().numpy())
         return np.concatenate(parts)
 
 

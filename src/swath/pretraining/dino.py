@@ -4,7 +4,6 @@ Legend: B tiles, V views (2 global first), K prototypes, D width; views are view
 """
 
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +12,9 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import DINOHead
 from swath.models.vit import VisionTransformer
-from swath.pretrain.method import Network, Outcome, feature_std, move_average
-from swath.pretrain.recipe import Recipe
-from swath.pretrain.schedule import StepValues
+from swath.pretraining.method import Network, Outcome, feature_std, move_average
+from swath.pretraining.recipe import Recipe
+from swath.pretraining.schedule import StepValues
 
 STUDENT_TEMP = 0.1
 CENTRE_MOMENTUM = 0.9
@@ -89,8 +88,3 @@ def dino_loss(
         prototypes = torch.special.entr(used).sum().exp()
     metrics = {"entropy": entropy, "kl": loss.detach() - entropy, "prototypes": prototypes}
     return loss, metrics
-
-
-def uniform_loss(out_dim: int) -> float:
-    """Ln K: the loss of a student that says nothing, and the loss at which a collapsed run stays."""
-    return math.log(out_dim)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swath.cli import main
-from swath.pretrain.recipe import Recipe
+from swath.pretraining.recipe import Recipe
 
 SMALL = {
     "method": "dino", "preset": "overhead", "model": "vit_micro", "patch_size": 8, "position": "timm",

@@ -12,6 +12,9 @@ from swath.config import PretrainConfig
 from swath.errors import UsageError
 from swath.models.position import PositionMode
 
+# Settings that the contrastive method does not have.
+ONLY_DINO = ("out_dim", "teacher_temp", "local_px", "local_views")
+
 
 class Recipe(BaseModel):
     """All that determines a run besides its tiles; saved in config.yaml and loaded back equal."""
@@ -80,7 +83,9 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
     chosen = preset | given
     chosen["lr"] *= asked.batch_size / 256
     if chosen["method"] == "simclr":
+        _refuse_what_simclr_ignores(given)
         chosen["local_views"] = 0
+        reasons = {name: reason for name, reason in reasons.items() if name not in ONLY_DINO}
     recipe = Recipe(
         **chosen,
         preset=asked.preset,
@@ -91,7 +96,7 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
         precision=precision,
         reasons={name: reason for name, reason in reasons.items() if name not in given},
     )
-    _check_views(recipe)
+    _check_views(recipe, archive)
     return recipe
 
 
@@ -106,10 +111,11 @@ def _paper(archive: Archive, asked: PretrainConfig, steps: int) -> dict[str, Any
     return {
         "method": "dino", "model": "vit_small", "patch_size": 16, "position": "dino", "drop_path": 0.1,
         "global_px": 224, "local_px": 96, "local_views": 8,
-        "lr": 5e-4, "min_lr": 1e-6, "warmup_steps": min(10 * epoch, steps // 2),
+        "lr": 5e-4, "min_lr": 1e-6,
+        "warmup_steps": _warmup(asked, steps, usual=min(10 * epoch, steps // 2)),
         "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0,
         "momentum": 0.996, "out_dim": 65_536, "head_hidden": 2048, "norm_last_layer": True,
-        "freeze_last_layer_steps": epoch, "teacher_temp": 0.04, "monitor_every": max(1, steps // 10),
+        "freeze_last_layer_steps": epoch, "teacher_temp": 0.04, "monitor_every": _ten_times(steps),
     }  # fmt: skip
 
 
@@ -136,15 +142,34 @@ def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict
         "global_px": max(patch, size // patch * patch),
         "local_px": max(patch, round(size * 0.45 / patch) * patch),
         "local_views": 4 if size <= 64 else 8,
-        "lr": 2e-3 if small else 1e-3, "min_lr": 1e-6, "warmup_steps": round(asked.warmup_share * steps),
+        "lr": 2e-3 if small else 1e-3, "min_lr": 1e-6,
+        "warmup_steps": _warmup(asked, steps, usual=round(0.1 * steps)),
         "weight_decay": 0.04, "weight_decay_end": 0.04, "clip_grad": 3.0,
         "momentum": round(min(0.996, max(0.9, 1 - 20 / steps)), 5),
         "out_dim": 2 ** min(16, max(9, math.ceil(math.log2(tiles / 16)))),
         "head_hidden": 1024 if small else 2048, "norm_last_layer": True,
         "freeze_last_layer_steps": min(math.ceil(tiles / asked.batch_size), steps // 50),
         "teacher_temp": 0.02 if tiles < 50_000 else 0.04,
-        "monitor_every": max(1, steps // 10),
+        "monitor_every": _ten_times(steps),
     }  # fmt: skip
+
+
+def _warmup(asked: PretrainConfig, steps: int, *, usual: int) -> int:
+    return usual if asked.warmup_share is None else round(asked.warmup_share * steps)
+
+
+def _ten_times(steps: int) -> int:
+    """Steps between checks: ten checks a run, but not more often than every tenth step."""
+    return max(10, steps // 10)
+
+
+def _refuse_what_simclr_ignores(given: dict[str, Any]) -> None:
+    ignored = [f"--{name.replace('_', '-')}" for name in ONLY_DINO if name in given]
+    if ignored:
+        raise UsageError(
+            f"{', '.join(ignored)} would change nothing: --method simclr has no prototypes and no local "
+            "views. Leave them out, or use --method dino."
+        )
 
 
 def _check_archive(asked: PretrainConfig, archive: Archive) -> None:
@@ -160,7 +185,12 @@ def _check_archive(asked: PretrainConfig, archive: Archive) -> None:
         )
 
 
-def _check_views(recipe: Recipe) -> None:
+def _check_views(recipe: Recipe, archive: Archive) -> None:
+    if recipe.preset != "paper" and recipe.global_px > archive.size_px:
+        raise UsageError(
+            f"tiles are {archive.size_px} px, smaller than a global view of {recipe.global_px} px; "
+            "use a smaller --global-px (and --patch-size), or index larger tiles with --tile-px"
+        )
     for flag, size_px in (("--global-px", recipe.global_px), ("--local-px", recipe.local_px)):
         if size_px % recipe.patch_size:
             raise UsageError(f"{flag} {size_px} is not a multiple of --patch-size {recipe.patch_size}")

@@ -3,24 +3,24 @@ out.
 """
 
 import logging
-import shlex
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from swath.arguments import command_line
 from swath.config import PretrainConfig
 from swath.data.bands import TileFormat, check_same_input
 from swath.data.loader import Loader
 from swath.data.store import TileStore
 from swath.models.weights import load_backbone, load_weights
-from swath.pretrain.estimate import Estimate, estimate, measure_rate
-from swath.pretrain.loop import Loop
-from swath.pretrain.monitor import KnnMonitor, trainable_rows
-from swath.pretrain.recipe import Archive, Recipe, resolve, steps_of
-from swath.pretrain.state import restore
-from swath.pretrain.trainer import Trainer, vit_shape
+from swath.pretraining.estimate import Estimate, estimate, measure_rate
+from swath.pretraining.loop import Loop
+from swath.pretraining.monitor import KnnMonitor, trainable_rows
+from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
+from swath.pretraining.state import restore
+from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
 from swath.runtime.run import Run, check_same, claim
@@ -58,24 +58,29 @@ def run(config: PretrainConfig) -> Run | Estimate:
         "pack": tiles.store.digest,
     }
     with claim(config.out) as exists:
-        if exists:
-            found = Run.open(config.out)
-            check_same(found.asked, asked, run=config.out, safe_keys=FREE_TO_CHANGE)
-            recipe = Recipe.model_validate(found.recipe)
-        else:
-            recipe = _resolve(config, tiles)
+        found = _reopen(config.out, asked) if exists else None
+        recipe = Recipe.model_validate(found.recipe) if found else _resolve(config, tiles)
+        _say(recipe, tiles)
+        trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
+        checkpoint = load_newest(found.checkpoints) if found else None
+        if checkpoint is None and config.init:
+            _start_from(config.init, trainer)  # before a run is written: the weights may not fit
+        start = _resume(checkpoint, trainer)
+        if found is None:
             resolved = {"tiles": str(config.tiles.resolve()), "recipe": recipe.model_dump(), "asked": asked}
-            found = Run.create(config.out, resolved, command=shlex.join(sys.argv))
-        return _train(found, recipe, config, tiles)
+            found = Run.create(config.out, resolved, command=command_line("pretrain", config))
+        return _train(found, trainer, tiles, start=start, save_every=config.save_every)
 
 
-def _train(run: Run, recipe: Recipe, config: PretrainConfig, tiles: Input) -> Run:
-    _say(recipe, tiles)
-    trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
-    checkpoint = load_newest(run.checkpoints)
-    if checkpoint is None and config.init:
-        _start_from(config.init, trainer)
-    start = _resume(checkpoint, trainer)
+def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
+    run = Run.open(path)
+    for name, (before, now) in check_same(run.asked, asked, run=path, safe_keys=FREE_TO_CHANGE).items():
+        log.info(f"{name}: {before} -> {now}")
+    return run
+
+
+def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, save_every: int | None) -> Run:
+    recipe = trainer.recipe
     monitor = (
         KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.device) if tiles.store.vocabulary else None
     )
@@ -83,7 +88,7 @@ def _train(run: Run, recipe: Recipe, config: PretrainConfig, tiles: Input) -> Ru
     loop = Loop(trainer, run, monitor if monitor and monitor.usable else None, state=state)
     if start < recipe.steps:
         loader = _loader(recipe, tiles, start)
-        loop.go(loader, start_step=start, save_every=config.save_every)
+        loop.go(loader, start_step=start, save_every=save_every)
     else:
         log.info(f"{run.path} is finished ({start} steps); nothing to do")
     return run

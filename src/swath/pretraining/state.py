@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from swath.errors import DataError
-from swath.pretrain.method import Method, Network
+from swath.pretraining.method import Method, Network
 
 TensorFiles = dict[str, dict[str, Tensor]]
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -5,8 +5,8 @@ from torch import nn
 
 from swath.models.head import DINOHead
 from swath.models.vit import VisionTransformer, shape_of
-from swath.pretrain.method import Network
-from swath.pretrain.optimizer import build_optimizer, clip_each, set_rates
+from swath.pretraining.method import Network
+from swath.pretraining.optimizer import build_optimizer, clip_each, set_rates
 
 
 def test_a_small_vit_has_55_decayed_and_102_other_tensors():

@@ -158,7 +158,8 @@ def test_a_full_disk_keeps_training_and_the_checkpoint_before(pretrain, tmp_path
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(pretrain, tmp_path, unbroken):
-    again = pretrain(tmp_path / "unbroken", *STEPS)
+    again = pretrain(tmp_path / "unbroken", *STEPS, "--save-every", "5")
     assert again.code == 0
+    assert "save_every: 4 -> 5" in again.errors
     assert "is finished" in again.errors
     assert again.json["state_hash"] == unbroken

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swath.pretrain.simclr import contrastive_loss
+from swath.pretraining.simclr import contrastive_loss
 
 
 def looped_loss(rows, temperature):

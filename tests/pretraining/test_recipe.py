@@ -4,7 +4,7 @@ import pytest
 
 from swath.config import PretrainConfig
 from swath.errors import UsageError
-from swath.pretrain.recipe import Archive, Recipe, resolve, steps_of
+from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
 
 EUROSAT = Archive(tiles=17_000, size_px=64, bands=3)
 
@@ -54,9 +54,32 @@ def test_too_few_tiles_for_a_batch_are_named_with_both_numbers():
         resolve(ask(), Archive(tiles=3, size_px=64, bands=3), steps=10, precision="float32")
 
 
+def test_a_setting_that_would_change_nothing_is_refused():
+    with pytest.raises(UsageError, match="--out-dim, --local-views would change nothing: --method simclr"):
+        resolve(ask(method="simclr", out_dim=99, local_views=2), EUROSAT, steps=10, precision="float32")
+    quiet = resolve(ask(method="simclr"), EUROSAT, steps=10, precision="float32")
+    assert not {"out_dim", "teacher_temp"} & set(quiet.reasons)
+    assert quiet.local_views == 0
+
+
+def test_the_share_of_warm_up_is_kept_by_every_preset():
+    for preset in ("overhead", "paper"):
+        recipe = resolve(ask(preset=preset, warmup_share=0.25), EUROSAT, steps=400, precision="float32")
+        assert recipe.warmup_steps == 100
+
+
 def test_the_paper_refuses_other_than_three_bands():
     with pytest.raises(UsageError, match="3 bands, the tiles have 12"):
         resolve(ask(preset="paper"), Archive(tiles=1000, size_px=64, bands=12), steps=10, precision="float32")
+
+
+def test_tiles_smaller_than_a_view_are_refused_but_by_the_paper():
+    small = Archive(tiles=1000, size_px=8, bands=3)
+    with pytest.raises(UsageError, match="tiles are 8 px, smaller than a global view of 32 px"):
+        resolve(ask(global_px=32), small, steps=10, precision="float32")
+    with pytest.raises(UsageError, match="smaller than a global view of 16 px"):
+        resolve(ask(patch_size=16), small, steps=10, precision="float32")
+    assert resolve(ask(preset="paper"), small, steps=10, precision="float32").global_px == 224
 
 
 def test_views_that_are_no_whole_patches_are_refused():
