@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -199,3 +200,59 @@ def test_resuming_with_other_settings_or_bands_shows_the_difference(capsys, pack
     assert code == 2
     assert f"bands: red,green,blue -> {','.join(bands)}" in errors
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_a_switch_takes_no_value_and_numbers_are_finite(capsys):
+    code, _, errors = say(
+        capsys, "split", "i", "--out", "o", "--force=false", "--block-m", "inf", "--test-share", "nan",
+        "--seed", "99999999999999999999",
+    )  # fmt: skip
+    assert code == 2
+    for part in ("--force takes no value", "--block-m inf", "--test-share nan", "--seed 9"):
+        assert part in errors
+    assert len(errors.splitlines()) == 4
+
+
+def test_a_default_of_zero_is_shown(capsys):
+    _, text, _ = say(capsys, "split", "--help")
+    assert "[0]" in text
+    assert "[0.0]" in text
+    assert "[False]" not in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_said_as_such(capsys, monkeypatch, error):
+    def lack(_config):
+        raise error
+
+    monkeypatch.setattr("swath.doctor.run", lack)
+    code, _, errors = say(capsys, "doctor")
+    assert code == 5
+    assert "--batch-size" in errors
+
+
+def test_imagery_on_s3_is_refused_as_such(capsys, tmp_path):
+    code, _, errors = say(capsys, "index", "s3://bucket/tiles", "--out", str(tmp_path / "i.parquet"))
+    assert code == 2
+    assert "S3 is not supported yet" in errors
+
+
+def test_sigterm_ends_a_stage_in_one_line_and_leaves_nothing_behind(packed, tmp_path):
+    command = [sys.executable, "-m", "swath.cli", "pack", str(packed.with_name("split.parquet")), "--out"]
+    process = subprocess.Popen([*command, str(tmp_path / "t.lance")], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".*.tmp")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    if process.returncode != 0:  # it was not faster than the signal
+        assert process.returncode == 143
+        assert "stopped by Ctrl-C or SIGTERM" in errors
+        assert not list(tmp_path.iterdir())

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import hashlib
 import os
@@ -119,6 +120,15 @@ def test_a_file_on_the_way_or_a_folder_in_place_is_a_usage_error(tmp_path):
         files.file_aside(tmp_path),
     ):
         pytest.fail("the body must not run")
+
+
+def test_only_a_file_of_the_same_kind_is_written_over(tmp_path):
+    files.check_output(tmp_path / "new" / "a.json", begins=b"{")
+    for text, is_ours in (('{"a": 1}', True), ("", True), ("thesis", False)):
+        (tmp_path / "a.json").write_text(text)
+        with contextlib.nullcontext() if is_ours else pytest.raises(UsageError, match="holds something else"):
+            files.check_output(tmp_path / "a.json", begins=b"{")
+    assert (tmp_path / "a.json").read_text() == "thesis"
 
 
 @pytest.mark.parametrize(

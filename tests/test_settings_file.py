@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from swath.errors import UsageError
-from swath.settings_file import read_settings, settings_text
+from swath.settings_file import read_settings, settings_lines, settings_text
 
 REFUSED = {
     "tab": ("a: 1\n\tb: 2\n", ":2: a tab indents this line; use spaces"),
@@ -57,6 +57,14 @@ def test_what_is_ambiguous_or_hostile_is_refused_in_one_line_by_file_and_line(se
     with pytest.raises(UsageError) as caught:
         read_settings(path)
     assert str(caught.value) == f"{path}{message}"
+
+
+def test_every_setting_knows_its_line(settings):
+    assert settings_lines(settings("# mine\nlr: 1\n\nbands:\n  - a\nseed: 2\n")) == {
+        "lr": 2,
+        "bands": 4,
+        "seed": 6,
+    }
 
 
 def test_a_tag_runs_no_code(settings, tmp_path):

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from swath.config import Settings
 from swath.errors import UsageError, did_you_mean
-from swath.settings_file import read_settings
+from swath.settings_file import read_settings, settings_lines
 
 S = TypeVar("S", bound=Settings)
 
@@ -32,29 +33,42 @@ def parse(model: type[S], words: Sequence[str]) -> S:
     given, problems = _pair(model, list(words))
     config_file = given.pop("config", None)
     from_file = read_settings(Path(config_file)) if config_file else {}
+    lines = settings_lines(Path(config_file)) if config_file else {}
+    places = {name: f"{config_file}:{line}: " for name, line in lines.items() if name not in given}
     try:
-        return validate(model, {**from_file, **given}, problems=problems)
+        return validate(model, {**from_file, **given}, problems=problems, places=places)
     except UsageError as error:
-        where = f" (settings from {config_file})" if config_file else ""
-        raise UsageError(f"{error}{where}") from None
+        is_said = config_file is None or str(config_file) in str(error)
+        raise UsageError(str(error) if is_said else f"{error} (settings from {config_file})") from None
 
 
-def validate(model: type[S], values: Mapping[str, object], *, problems: Sequence[str] = ()) -> S:
+def validate(
+    model: type[S],
+    values: Mapping[str, object],
+    *,
+    problems: Sequence[str] = (),
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> S:
     """Make settings from plain values; `problems` found earlier are reported in the same breath.
+
+    `places` says where values were written ("my.yaml:3: "), to begin a line about them.
 
     Raises:
         UsageError: a line for each problem.
     """
     lines = list(problems)
     lines += [
-        f'unknown setting "{name}".{did_you_mean(name, model.model_fields)}'
+        f'{places.get(name, "")}unknown setting "{name}".{did_you_mean(name, model.model_fields)}'
         for name in values
         if name not in model.model_fields
     ]
     try:
         config = model.model_validate({name: v for name, v in values.items() if name in model.model_fields})
     except ValidationError as error:
-        lines += [_in_words(model, dict(problem)) for problem in error.errors()]
+        lines += [
+            places.get(str((*problem["loc"], "")[0]), "") + _in_words(model, dict(problem))
+            for problem in error.errors()
+        ]
     else:
         if not lines:
             return config
@@ -122,10 +136,11 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
                 given[waiting.pop(0)] = word
             else:
                 problems.append(f'"{word}" is one word too many')
-        elif flag.removeprefix("--no-").removeprefix("--").replace("-", "_") in switches:
-            given[flag.removeprefix("--no-").removeprefix("--").replace("-", "_")] = not flag.startswith(
-                "--no-"
-            )
+        elif (switch := flag.removeprefix("--no-").removeprefix("--").replace("-", "_")) in switches:
+            given[switch] = not flag.startswith("--no-")
+            if equals:
+                name = switch.replace("_", "-")
+                problems.append(f"{flag} takes no value, found {word}; say --{name} or --no-{name}")
         elif flag not in flags:
             problems.append(
                 f"unknown flag {flag}.{did_you_mean(flag, [*flags, '--json', '--quiet', '--debug'])}"
@@ -174,6 +189,6 @@ def _kind(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.is_required() or field.default in {None, False, ()}:
+    if field.is_required() or field.default is None or field.default is False or field.default == ():
         return ""
     return f"[{field.default}]"

@@ -3,13 +3,16 @@
 Rooms are imported inside the command that was asked for, so `swath --help` needs neither torch nor pydantic.
 """
 
+import contextlib
 import importlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from swath.errors import SwathError, UsageError, did_you_mean
@@ -69,19 +72,39 @@ def _answer(given: list[str]) -> int:
     switches = Switches(json="--json" in given, debug="--debug" in given, quiet="--quiet" in given)
     rest = [word for word in given if word not in {"--json", "--debug", "--quiet"}]
     try:
-        _dispatch(rest, switches)
+        with _tidy_end_by_sigterm():
+            _dispatch(rest, switches)
     except SwathError as error:
         return _refuse(str(error), error.exit_code, switches)
     except KeyboardInterrupt:
-        return _refuse("stopped by Ctrl-C", 143, switches)
+        return _refuse("stopped by Ctrl-C or SIGTERM; nothing half-written is left", 143, switches)
     except BrokenPipeError:
         raise
-    except MemoryError:
-        return _refuse("out of memory; use a smaller --batch-size or --tile-px", 5, switches)
     except Exception as error:  # noqa: BLE001 -- the last line of defence: a bug is said in one line, never hidden
+        if _is_out_of_memory(error):
+            return _refuse("out of memory; use a smaller --batch-size, --model or --tile-px", 5, switches)
         message = f"internal error, please report it ({type(error).__name__}: {error}); --debug shows where"
         return _refuse(message, 1, switches)
     return 0
+
+
+@contextlib.contextmanager
+def _tidy_end_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends a stage as Ctrl-C does, and what it wrote aside is removed; training has its own way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python has a type for it; torch has RuntimeErrors in the words of CUDA and of its CPU allocator."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(part in str(error).lower() for part in words)
 
 
 def _dispatch(words: list[str], switches: Switches) -> None:

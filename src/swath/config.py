@@ -18,12 +18,13 @@ def _comma_list(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Settings(BaseModel):
     """Frozen, no unknown keys, and the docstring under each field is its help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class IndexConfig(Settings):
@@ -77,7 +78,7 @@ class SplitConfig(Settings):
     """Share of the tiles for test; whole blocks are taken until they hold about that many (blocks)."""
     val_share: Share = 0.1
     """The same for validation; 0 for none."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of a block on the ground, in metres."""
     gap_m: Annotated[float, Field(ge=0)] = 0.0
@@ -151,7 +152,7 @@ class PretrainConfig(Settings):
     warmup_share: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the steps over which the learning rate rises; a tenth, or ten epochs in the paper, where not
     given."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between checkpoints; about every two minutes where not given."""
     init: Path | None = None
@@ -207,7 +208,7 @@ class ProbeConfig(Settings):
     """Classes with fewer positive test tiles are left out of the averages, and said so."""
     rounds: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap rounds for the 95 % intervals."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     weights: Literal["teacher", "student"] = "teacher"
 
 

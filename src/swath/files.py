@@ -28,11 +28,7 @@ def file_aside(path: Path) -> Iterator[Path]:
         MachineError: the disk is full or cannot be written.
         UsageError: `path` is a folder.
     """
-    check_parent(path)
-    with disk_errors(path):
-        is_folder = path.is_dir()
-    if is_folder:
-        raise UsageError(f"{path} is a folder; expected the name of a file to write.")
+    check_output(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with disk_errors(path):
@@ -55,8 +51,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
         UsageError: `path` exists already.
     """
     check_parent(path)
-    if path.exists():
-        raise UsageError(f"{path} exists already; nothing was written. Choose another --out or remove it.")
+    check_is_free(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -92,6 +87,35 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path}: not writable ({os.strerror(number)}). Choose another --out."
             ) from error
         raise
+
+
+def check_is_free(path: Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        UsageError: `path` exists.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already; nothing was written. Choose another --out or remove it.")
+
+
+def check_output(path: Path, *, begins: bytes = b"") -> None:
+    """Make the folder that a file goes into; what may be written over begins with `begins`, or is empty.
+
+    Raises:
+        MachineError: the folder cannot be made, or the file that is there cannot be read.
+        UsageError: `path` is a folder, or a file of another kind, which is not replaced.
+    """
+    check_parent(path)
+    with disk_errors(path):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; expected the name of a file to write.")
+        head = b""
+        if begins and path.exists():
+            with path.open("rb") as stream:
+                head = stream.read(len(begins))
+    if head not in {b"", begins}:
+        raise UsageError(f"{path} holds something else already; it was not touched. Choose another --out.")
 
 
 def check_parent(path: Path) -> None:

@@ -49,6 +49,12 @@ def read_settings(path: Path) -> dict[str, object]:
     return value
 
 
+def settings_lines(path: Path) -> dict[str, int]:
+    """The line, from 1, of each setting in a file that `read_settings` has read."""
+    top: Any = yaml.compose(_text_of(path), _StrictLoader)
+    return {name.value: name.start_mark.line + 1 for name, _ in top.value}
+
+
 def settings_text(settings: Mapping[str, object]) -> str:
     """YAML that `read_settings` loads back equal, but for tuples (lists) and paths (text); order is kept."""
     plain = plain_value(settings)

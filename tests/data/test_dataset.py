@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -68,3 +69,12 @@ def test_a_pickled_dataset_opens_its_own_store(small_pack):
     again = pickle.loads(pickle.dumps(tiles))  # noqa: S301 -- as DataLoader's worker processes do
     assert torch.equal(again[3][0], tiles[3][0])
     assert torch.equal(again[3][1], tiles[3][1])
+
+
+def test_a_forked_process_is_told_what_to_do_instead_of_hanging(small_pack, monkeypatch):
+    tiles = TileDataset(small_pack)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(UsageError, match='multiprocessing_context="spawn"'):
+        tiles[0]
+    copy = pickle.loads(pickle.dumps(tiles))  # noqa: S301 -- what spawn does
+    assert copy[0][0].shape == (2, 4, 4)

@@ -65,21 +65,6 @@ def test_the_median_of_integers_is_numpys():
     assert filled("uint16", pixels).percentile(50) == np.percentile(pixels, 50, method="inverted_cdf")
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-def test_merging_equals_counting_together(dtype):
-    first, second = pixels_of(dtype, seed=1), pixels_of(dtype, seed=2)
-    merged = filled(dtype, first)
-    merged.merge(filled(dtype, second))
-    together = filled(dtype, np.concatenate([first, second]))
-    assert merged.count == 40_000
-    assert np.array_equal(merged.counts, together.counts)
-
-
-def test_histograms_of_two_types_are_not_merged():
-    with pytest.raises(ValueError, match="cannot be added"):
-        Histogram("uint8").merge(Histogram("uint16"))
-
-
 def test_float_zeros_stay_zero_and_signs_are_kept():
     histogram = filled("float32", np.array([-3.0, -0.0, 0.0, 0.0, 4.0], dtype=np.float32))
     values, counts = histogram.values()

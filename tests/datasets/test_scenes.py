@@ -192,5 +192,3 @@ def test_a_folder_without_rasters_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match="holds no GeoTIFF, JPEG 2000, PNG or JPEG"):
         find(tmp_path, Asked())
-    with pytest.raises(UsageError, match="S3 is not supported yet"):
-        find(Path("s3://bucket/scenes"), Asked())

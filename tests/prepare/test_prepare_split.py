@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -140,3 +141,14 @@ def test_a_label_that_the_test_split_lacks_is_said(index_of, tmp_path, caplog):
     rows[3]["labels"] = ["water"]
     split.run(SplitConfig(index=index_of(rows), out=tmp_path / "out.parquet", by="official"))
     assert "no test tile is labelled: water" in caplog.text
+
+
+def test_random_is_refused_where_overlapping_tiles_have_no_location(tmp_path):
+    path = tmp_path / "index.parquet"
+    with IndexWriter(path, replace(INFO, layout="scenes", stride_px=16)) as writer:
+        rows = [row(number, geometry=None) for number in range(20)]
+        writer.append(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+    settings = {"index": path, "out": tmp_path / "split.parquet", "by": "random"}
+    with pytest.raises(UsageError, match=r"cut every 16 px.*--stride-px 32"):
+        split.run(SplitConfig(**settings))
+    assert sum(split.run(SplitConfig(**settings, force=True)).counts.values()) == 20

@@ -142,3 +142,10 @@ def test_the_python_function_returns_the_run(packed, tmp_path):
     )
     assert isinstance(run, swath.Run)
     assert run.summary["steps"] == 2
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_dry_run_of_few_steps_measures_them_all_the_same(pretrain, tmp_path, steps):
+    answer = pretrain(tmp_path / "dry", "--steps", str(steps), "--dry-run")
+    assert answer.json["images_per_s"] > 1
+    assert answer.json["minutes"] < 1

@@ -82,6 +82,19 @@ def test_an_error_inside_frees_the_run(tmp_path):
         pass
 
 
+def test_a_full_disk_is_told_and_leaves_no_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "pwrite", full)
+        with pytest.raises(MachineError, match="no space left"), RunLock(tmp_path):
+            pytest.fail("took a lock that names no owner")
+    assert list(tmp_path.iterdir()) == []
+    with RunLock(tmp_path):
+        pass
+
+
 def test_the_lock_of_another_machine_is_respected_and_says_how_to_free_it(tmp_path):
     write_owner(tmp_path, pid=1, host="elsewhere")
     with pytest.raises(MachineError, match=r"pid 1 on host elsewhere .* rm .*\.lock"), RunLock(tmp_path):

@@ -95,3 +95,12 @@ def test_the_import_needs_neither_torch_nor_rich():
     code = "import sys, swath.runtime.progress; print({'torch', 'rich', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_quiet_has_no_bar(clock, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    logger = logging.getLogger("swath")
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    run(clock, [50, 50], step_s=1.0, total=100)
+    assert terminal.getvalue() == ""

@@ -142,6 +142,16 @@ def test_a_read_only_place_is_a_machine_error(tmp_path, monkeypatch):
         Run.create(tmp_path / "a", CONFIG, command="x")
 
 
+def test_a_run_that_cannot_be_started_whole_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise MachineError("no space left")
+
+    monkeypatch.setattr("swath.runtime.run.write_json", full)
+    with pytest.raises(MachineError), claim(tmp_path / "a"):
+        Run.create(tmp_path / "a", CONFIG, command="x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_of_another_layout_is_refused_by_name(run):
     path = run.path / "config.yaml"
     path.write_text(path.read_text().replace("swath_run: 1", "swath_run: 2"))

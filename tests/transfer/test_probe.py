@@ -215,3 +215,12 @@ def test_image_statistics_find_what_they_can_see(make_pack, make_run):
     bright = result.baselines["image statistics"]["per_class"]["bright"]
     assert bright["ap"] > bright["prevalence"] + 0.15
     assert image_statistics(store, np.arange(3)).shape == (3, 28)
+
+
+def test_the_student_has_a_file_of_its_own(make_pack, make_run):
+    store, made = make_pack(), make_run()
+    probe(made, store)
+    before = (made.path / "features.parquet").read_bytes()
+    probe(made, store, weights="student")
+    assert (made.path / "features.parquet").read_bytes() == before
+    assert (made.path / "features-student.parquet").exists()

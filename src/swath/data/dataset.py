@@ -1,5 +1,6 @@
 """Packed tiles as an ordinary torch Dataset, for those who bring their own training loop."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ class TileDataset(Dataset[tuple[Tensor, Tensor]]):
     `row_numbers` (N,) says which row of the pack an item is. Tiles that nobody labelled have zeros;
     `labelled` (N,) tells them apart. With worker processes use DataLoader(multiprocessing_context="spawn"),
     because Lance cannot be forked.
+
+    Raises:
+        DataError: `tiles` is no complete pack, or (when read) a tile does not match its checksum.
+        UsageError: no such split; when read: in a process that was forked, where reading would hang.
     """
 
     def __init__(self, tiles: Path | str, *, split: str | None = None) -> None:
@@ -29,6 +34,7 @@ class TileDataset(Dataset[tuple[Tensor, Tensor]]):
         self.labelled = store.labelled()[self.row_numbers]
         self._labels = torch.from_numpy(store.labels()[self.row_numbers]).to(torch.float32)
         self._store: TileStore | None = store
+        self._opened_in = os.getpid()
 
     def __len__(self) -> int:
         return len(self.row_numbers)
@@ -39,7 +45,12 @@ class TileDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, items: list[int]) -> list[tuple[Tensor, Tensor]]:
         """A whole batch at once: DataLoader calls this, and it is many times faster than tile by tile."""
         if self._store is None:
-            self._store = TileStore(self.path)
+            self._store, self._opened_in = TileStore(self.path), os.getpid()
+        if self._opened_in != os.getpid():
+            raise UsageError(
+                f"{self.path} was opened before this process was forked, and Lance would hang; "
+                'use DataLoader(..., multiprocessing_context="spawn")'
+            )
         groups = [torch.from_numpy(pixels) for pixels in self._store.read(self.row_numbers[items])]
         unit = to_unit(groups, self._store.format)
         return [(unit[place], self._labels[item]) for place, item in enumerate(items)]

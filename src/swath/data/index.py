@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from swath.errors import DataError, did_you_mean
-from swath.files import file_aside, sha256_of
+from swath.files import check_output, file_aside, sha256_of
 
 SCHEMA_VERSION = 1
 
@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-_PATH_LEAVES_ROOT = r"^/|^\\|(^|/)\.\.(/|$)|^[A-Za-z0-9_]+:|[\x00\r\n]|^\s*<"
+PATH_LEAVES_ROOT = r"^/|^\\|(^|/)\.\.(/|$)|^[A-Za-z0-9_]+:|[\x00\r\n]|^\s*<"
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ class IndexWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        check_output(self._path, begins=b"PAR1")
         aside = self._stack.enter_context(file_aside(self._path))
         try:
             self._writer = pq.ParquetWriter(
@@ -244,7 +245,7 @@ def _check_paths(path: Path, paths: pa.ChunkedArray, info: IndexInfo) -> None:
         raise DataError(
             f"{path}: row {row} has {found} paths; expected 1, or one for each of {len(info.bands)} bands."
         )
-    leaves = pc.match_substring_regex(pc.list_flatten(paths), _PATH_LEAVES_ROOT)
+    leaves = pc.match_substring_regex(pc.list_flatten(paths), PATH_LEAVES_ROOT)
     flat = pc.index(leaves, value=True).as_py()
     if flat >= 0:
         row = pc.list_parent_indices(paths)[flat].as_py()

@@ -17,8 +17,6 @@ from swath.data.signature import check_path
 from swath.data.windows import Grid, Strip, bounds_of
 from swath.errors import DataError, UsageError, did_you_mean
 
-Bounds = tuple[float, float, float, float]
-
 # First bytes of the formats that are read. Anything else could be one that points to other files.
 _MAGIC = {
     ".gpkg": (b"SQLite format 3\x00",),

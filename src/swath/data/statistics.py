@@ -2,7 +2,7 @@
 
 8 and 16-bit integers have a bin a value, so everything is exact. float32 has a bin for each value of its
 upper 20 bits (sign, exponent, 11 bits of the mantissa), and counts at the middle of its bin: wrong by a
-relative 2^-12 (0.025 %) at most. No range has to be known beforehand, and histograms can be added.
+relative 2^-12 (0.025 %) at most. No range has to be known beforehand.
 """
 
 from dataclasses import asdict, dataclass
@@ -30,11 +30,6 @@ class Histogram:
     def add(self, pixels: npt.NDArray[Any]) -> None:
         """Count finite pixels of any shape."""
         self.counts += np.bincount(self._bins_of(pixels.reshape(-1)), minlength=len(self.counts))
-
-    def merge(self, other: "Histogram") -> None:
-        if other.dtype != self.dtype:
-            raise ValueError(f"a histogram of {other.dtype} cannot be added to one of {self.dtype}")
-        self.counts += other.counts
 
     @property
     def count(self) -> int:

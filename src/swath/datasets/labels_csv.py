@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from swath.data.index import PATH_LEAVES_ROOT
 from swath.datasets.layout import first_few
 from swath.errors import DataError, UsageError, did_you_mean
 
@@ -28,7 +29,6 @@ _PATH_COLUMNS = (
     "id",
 )
 _CLASS_COLUMNS = {"class", "label", "category", "class_name"}
-_LEAVES_ROOT = re.compile(r"^/|^\\|(^|/)\.\.(/|$)|^[A-Za-z0-9_]+:|[\x00\r\n]|^\s*<")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _paths(path: Path, table: pa.Table) -> list[str]:
     for line, name in enumerate(names, start=2):
         if not name:
             raise DataError(f"{path} line {line} names no file.")
-        if _LEAVES_ROOT.search(name):
+        if re.search(PATH_LEAVES_ROOT, name):
             raise DataError(f"{path} line {line} leaves the data root: {name!r}. Use relative paths.")
         if name in seen:
             raise DataError(f'{path} lines {seen[name]} and {line} both name "{name}". Keep one.')
@@ -170,6 +170,8 @@ def _one_class(
                 f"Write one 0/1 column a label and use --label-columns binary."
             )
     vocabulary = tuple(sorted({value for value in values if value is not None}))
+    if not vocabulary:
+        raise DataError(f"{path}: column {column} is empty in all {len(values)} rows; a class is needed.")
     labels: dict[str, tuple[str, ...] | None] = {}
     for name, value in zip(paths, values, strict=True):
         labels[name] = None if value is None else (value,)

@@ -53,8 +53,6 @@ def raster_files(source: Path) -> list[str]:
         UsageError: there is no such folder.
         DataError: it holds no raster.
     """
-    if str(source).startswith("s3:"):
-        raise UsageError(f"{source}: reading from S3 is not supported yet. Copy the files here first.")
     if not source.is_dir():
         raise UsageError(f"no folder {source}. Give the folder that holds the imagery.")
     found: list[str] = []

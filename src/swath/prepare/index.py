@@ -17,6 +17,7 @@ from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
 from swath.errors import DataError, UsageError
 from swath.results import Result
+from swath.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,11 @@ def run(config: IndexConfig) -> IndexResult:
     started = time.monotonic()
     if config.out.is_dir():
         raise UsageError(
-            f"{config.out} is a folder; --out is the file to write, for example {config.out}/index.parquet"
+            f"{config.out} is a folder; --out is the file to write, "
+            f"for example {config.out / 'index.parquet'}"
         )
+    if str(config.source).startswith("s3:"):
+        raise UsageError(f"{config.source}: reading from S3 is not supported yet. Copy the files here first.")
     if not config.source.exists():
         raise UsageError(f"no folder or file {config.source}. Give the folder that holds the imagery.")
     asked = _asked(config)
@@ -70,10 +74,14 @@ def run(config: IndexConfig) -> IndexResult:
         _refuse_what_ready_tiles_ignore(config, layout_name)
     layout = _FIND[layout_name](config.source, asked)
     counts = _Counts()
-    with IndexWriter(config.out, layout.info) as writer:
+    with (
+        Progress(None, unit="tiles", label="indexing") as progress,
+        IndexWriter(config.out, layout.info) as writer,
+    ):
         for batch in batches_of(layout.rows):
             writer.append(batch)
             counts.add(batch)
+            progress.advance(len(batch))
         if writer.rows == 0:
             raise DataError(_nothing_left(config, layout))
     if not layout.bad.found:

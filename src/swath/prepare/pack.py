@@ -20,9 +20,11 @@ from swath.config import PackConfig
 from swath.data.bad_inputs import BadInput, BadInputs, BadPolicy
 from swath.data.bands import choose_bands
 from swath.data.index import SCHEMA, Index, read_index
+from swath.data.raster import gdal_ready
 from swath.data.statistics import TileStatistics
 from swath.data.store import TileWriter, tile_bytes
 from swath.errors import DataError
+from swath.files import check_is_free
 from swath.prepare.tile_reader import COLUMNS, TileReader
 from swath.results import Result
 from swath.runtime.lock import is_alive
@@ -69,6 +71,7 @@ def run(config: PackConfig) -> PackResult:
         UsageError: the output exists already, or a band is unknown.
         MachineError: the disk is full.
     """
+    check_is_free(config.out)
     index = read_index(config.index)
     reader = TileReader(index, choose_bands(config.bands, index.info.bands), max_pixels=config.max_pixels)
     started = time.monotonic()
@@ -98,10 +101,16 @@ def _copy_tiles(index: Index, reader: TileReader, writer: TileWriter, bad: BadIn
         for batch in _read_all(index, reader):
             bad.found += batch.bad
             if batch.good and (bad.policy.skip or not bad.found):
-                writer.append(columns.take(batch.good), batch.pixels)
+                writer.append(_rows_of(columns, batch.good), batch.pixels)
                 statistics.add([pixels[counted[batch.good]] for pixels in batch.pixels])
             progress.advance(len(batch.good) + len(batch.bad))
     return statistics
+
+
+def _rows_of(columns: pa.Table, ascending: list[int]) -> pa.Table:
+    """Cut out first: `take` looks at every chunk (0.2 ms a batch, not 7, of 590,000 rows)."""
+    first = ascending[0]
+    return columns.slice(first, ascending[-1] + 1 - first).take([row - first for row in ascending])
 
 
 def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
@@ -123,12 +132,13 @@ def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
 
 def _read_batch(rows: pa.Table, start: int, reader: TileReader) -> _TileBatch:
     good, tiles, bad = [], [], []
-    for number, row in enumerate(rows.to_pylist(), start):
-        try:
-            tiles.append(reader.read(row))
-            good.append(number)
-        except DataError as error:
-            bad.append(BadInput(row["paths"][0], str(error), row["id"]))
+    with gdal_ready():
+        for number, row in enumerate(rows.to_pylist(), start):
+            try:
+                tiles.append(reader.read(row))
+                good.append(number)
+            except DataError as error:
+                bad.append(BadInput(row["paths"][0], str(error), row["id"]))
     pixels = [np.stack(group) for group in zip(*tiles, strict=True)]
     return _TileBatch(good, pixels, bad)
 

@@ -95,6 +95,13 @@ def _random(index: Index, config: SplitConfig) -> _Columns:
             f"tiles of {config.index} overlap on the ground: a random split tests on what it trained on. "
             f"Type: swath split {config.index} --out {config.out} --by blocks   (or add --force)"
         )
+    tile_px, stride_px = index.info.tile_px, index.info.stride_px
+    if not config.force and len(known) < index.table.num_rows and 0 < stride_px < tile_px:
+        raise UsageError(
+            f"tiles of {config.index} are {tile_px} px wide and cut every {stride_px} px: a random split "
+            "tests on what it trained on, and blocks need a location. "
+            f"Index again with --stride-px {tile_px} (or add --force)"
+        )
     splits = random_split(index.table["id"].to_pylist(), _shares(config), seed=config.seed)
     return _Columns(pa.array(splits.tolist(), pa.string()), pa.nulls(len(splits), pa.string()))
 

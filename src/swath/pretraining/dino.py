@@ -70,7 +70,15 @@ def dino_loss(
     In plain loops, with q = softmax((t - centre) / teacher_temp) and p = softmax(s / 0.1):
         for i in (0, 1): for v in range(V): if v != i: loss += -sum_k q_i[k] log p_v[k]
     Written with one log-sum-exp a view instead of one log-softmax a pair: -sum q log p = lse(s) - q . s.
+    Autocast is off in it: that would round the logits of its products to 8 bits.
     """
+    with torch.autocast(student_out.device.type, enabled=False):
+        return _dino_loss(student_out, teacher_out, centre, teacher_temp)
+
+
+def _dino_loss(
+    student_out: Tensor, teacher_out: Tensor, centre: Tensor, teacher_temp: float
+) -> tuple[Tensor, dict[str, Tensor]]:
     tiles = teacher_out.shape[0] // 2
     targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1).view(2, tiles, -1)
     logits = (student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1])

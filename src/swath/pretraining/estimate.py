@@ -5,6 +5,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+import torch
+
 from swath.data.loader import Loader
 from swath.pretraining.state import gather
 from swath.pretraining.trainer import Trainer
@@ -17,7 +19,7 @@ TIMED_S = 4.0
 
 @dataclass(frozen=True)
 class Estimate(Result):
-    """What a run would cost on this machine."""
+    """What a run would cost on this machine; `gpu_memory_mib` is None without CUDA."""
 
     steps: int
     images_per_s: float
@@ -25,17 +27,19 @@ class Estimate(Result):
     checkpoint_mib: float
     disk_mib: float
     peak_memory_mib: float
+    gpu_memory_mib: float | None
 
 
 def measure_rate(trainer: Trainer, loader: Loader) -> float:
     """Images a second over about four seconds of real steps. The trainer's weights change: throw it away."""
+    warm_steps = min(WARM_STEPS, len(loader) - 1)
     started, tiles = 0.0, 0
     for step, batch in enumerate(loader):
-        if step == WARM_STEPS:
+        if step == warm_steps:
             started, tiles = time.perf_counter(), 0
         trainer.step(batch, step)
         tiles += len(batch.rows)
-        if step > WARM_STEPS and time.perf_counter() - started > TIMED_S:
+        if step > warm_steps and time.perf_counter() - started > TIMED_S:
             break
     return tiles / (time.perf_counter() - started)
 
@@ -55,4 +59,9 @@ def estimate(trainer: Trainer, loader: Loader, *, steps: int) -> Estimate:
         checkpoint_mib=round(checkpoint, 1),
         disk_mib=round(CHECKPOINTS * checkpoint, 1),
         peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (unit / 2**20), 0),
+        gpu_memory_mib=_gpu_memory_mib(),
     )
+
+
+def _gpu_memory_mib() -> float | None:
+    return round(torch.cuda.max_memory_reserved() / 2**20, 0) if torch.cuda.is_available() else None

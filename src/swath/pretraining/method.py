@@ -16,8 +16,8 @@ from swath.pretraining.schedule import StepValues
 
 @dataclass(frozen=True)
 class Outcome:
-    """One forward pass: the loss to minimise, what to log, and what `commit` will need if the step is
-    taken.
+    """One forward pass: the loss to minimise, what to log (float32 scalars), and what `commit` will need if
+    the step is taken.
     """
 
     loss: Tensor

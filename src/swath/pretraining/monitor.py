@@ -26,8 +26,8 @@ class KnnMonitor:
     """Weighted kNN (k=20, T=0.07, cosine) between two fixed sets of labelled tiles.
 
     The queries are validation tiles where there is a split `val`, else a seeded fifth of the labelled
-    training tiles. Single-label: accuracy as `knn_accuracy`; multi-label: macro average precision as
-    `knn_map`.
+    training tiles (whole blocks where they are known, as tiles may overlap). Single-label: accuracy as
+    `knn_accuracy`; multi-label: macro average precision as `knn_map`.
     """
 
     def __init__(self, store: TileStore, *, seed: int, device: torch.device) -> None:
@@ -76,9 +76,20 @@ def monitored_rows(store: TileStore, *, seed: int) -> tuple[Rows, Rows]:
     train = _shuffled(np.flatnonzero(labelled & np.isin(splits, ["train", ""])), seed)
     val = _shuffled(np.flatnonzero(labelled & (splits == "val")), seed)
     if len(val) == 0:
-        fifth = len(train) // 5
-        train, val = train[fifth:], train[:fifth]
+        asks = _fifth(store, train, seed)
+        train, val = train[~asks], train[asks]
     return train[:MOST_TILES], val[: MOST_TILES // 2]
+
+
+def _fifth(store: TileStore, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
+    """(n,) about a fifth of `rows`: whole blocks where there are five and all have one, else the first."""
+    names = store.columns("block")["block"].take(rows).to_pylist() if "block" in store.column_names else []
+    _, blocks, sizes = np.unique([name or "" for name in names], return_inverse=True, return_counts=True)
+    if not all(names) or len(sizes) < 5:
+        return np.arange(len(rows)) < len(rows) // 5
+    order = _shuffled(np.arange(len(sizes)), seed)
+    held = order[: 1 + np.searchsorted(np.cumsum(sizes[order]), len(rows) // 5)]
+    return np.isin(blocks.ravel(), held)
 
 
 def _shuffled(rows: Rows, seed: int) -> Rows:

@@ -48,10 +48,12 @@ def contrastive_loss(projected: Tensor, *, temperature: float) -> tuple[Tensor, 
     """NT-Xent of unit vectors (2 * B, P), row b and row B + b being views of one tile.
 
     For each row: cross-entropy of picking its partner among the 2B - 1 other rows by similarity /
-    temperature. Returns the mean and the share of rows whose nearest other row is the partner.
+    temperature. Returns the mean and the share of rows whose nearest other row is the partner. Autocast is
+    off for the product: it would round similarities to 8 bits.
     """
     rows = projected.shape[0]
-    similarity = projected @ projected.T / temperature
+    with torch.autocast(projected.device.type, enabled=False):
+        similarity = projected @ projected.T / temperature
     similarity = similarity.masked_fill(
         torch.eye(rows, dtype=torch.bool, device=projected.device), float("-inf")
     )

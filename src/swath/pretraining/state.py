@@ -40,7 +40,7 @@ def restore(files: TensorFiles, method: Method, optimizer: torch.optim.AdamW) ->
             name = names[id(parameter)]
             if f"{name}.step" in saved:
                 optimizer.state[parameter] = {
-                    moment: saved[f"{name}.{moment}"].clone() for moment in _MOMENTS
+                    moment: saved[f"{name}.{moment}"].to(parameter.device, copy=True) for moment in _MOMENTS
                 }
 
 

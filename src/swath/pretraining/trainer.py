@@ -4,6 +4,7 @@ Legend: B tiles a step, C bands, V views; images (B, C, H, W).
 """
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -69,16 +70,17 @@ class Trainer:
         if values.last_layer_frozen:
             self._drop_last_layer_gradient()
         grad_norm = clip_each(self.method.student.parameters(), self.recipe.clip_grad)
+        measured = {"loss": loss.detach(), "grad_norm": grad_norm, **outcome.metrics}
         # The one wait for the device in a step: whether to take it is a decision of the host.
-        if not torch.isfinite(loss + grad_norm).item():
+        row = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
             self._skip(step, batch)
             return {"skipped": 1.0}
         set_rates(self.optimizer, lr=values.lr, weight_decay=values.weight_decay)
         self.optimizer.step()
         self.method.commit(outcome, values)
         self._bad_in_a_row = 0
-        measured = {"loss": loss.detach(), "grad_norm": grad_norm, **outcome.metrics}
-        return {name: float(value) for name, value in measured.items()} | _scheduled(values)
+        return row | self._scheduled(values)
 
     def views(self, batch: Batch) -> Views:
         """Standardised views of a batch, on the device: the pixels the network sees."""
@@ -114,6 +116,10 @@ class Trainer:
         )
         return keep_globals, keep_locals
 
+    def _scheduled(self, values: StepValues) -> dict[str, float]:
+        always = {"lr": values.lr, "weight_decay": values.weight_decay, "momentum": values.momentum}
+        return always | ({"teacher_temp": values.teacher_temp} if self.recipe.method == "dino" else {})
+
     def _drop_last_layer_gradient(self) -> None:
         for name, parameter in self.method.student.named_parameters():
             if "last_layer" in name:
@@ -146,12 +152,3 @@ def vit_shape(recipe: Recipe, bands: int) -> ViTShape:
 def view_policy(recipe: Recipe) -> ViewPolicy:
     build = paper if recipe.preset == "paper" else overhead
     return build(global_px=recipe.global_px, local_px=recipe.local_px, local_views=recipe.local_views)
-
-
-def _scheduled(values: StepValues) -> dict[str, float]:
-    return {
-        "lr": values.lr,
-        "weight_decay": values.weight_decay,
-        "momentum": values.momentum,
-        "teacher_temp": values.teacher_temp,
-    }

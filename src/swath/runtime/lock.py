@@ -47,12 +47,20 @@ class RunLock:
                 self._descriptor = descriptor
             else:  # the owner removed it between our open and our lock
                 os.close(descriptor)
-        _write_owner(self._descriptor)
+        try:
+            with disk_errors(self._path):
+                _write_owner(self._descriptor)
+        except BaseException:
+            self._free()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._free()
+
+    def _free(self) -> None:
         with contextlib.suppress(OSError):
             self._path.unlink()
         os.close(self._descriptor)

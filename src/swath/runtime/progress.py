@@ -30,7 +30,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._began_s = self._line_s = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and logging.getLogger("swath").level <= logging.INFO:  # more is --quiet
             self._bar = _rich_bar()
             self._bar.add_task(self._label, total=self._total, completed=self.done, note="")
             self._bar.start()

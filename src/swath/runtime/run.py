@@ -45,14 +45,15 @@ class Run:
         """
         if holds_run(path):
             raise UsageError(f"{path} holds a run already; choose another --out")
-        with disk_errors(path):
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         config = plain_value(resolved)
-        with file_aside(path / "config.yaml") as aside:
-            aside.write_text(settings_text({_MARK: LAYOUT, **config}), encoding="utf-8")
-        with file_aside(path / "command.txt") as aside:
-            aside.write_text(command + "\n", encoding="utf-8")
-        write_json(path / "env.json", environment())
+        with _all_or_nothing(path):
+            with disk_errors(path):
+                (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            with file_aside(path / "config.yaml") as aside:
+                aside.write_text(settings_text({_MARK: LAYOUT, **config}), encoding="utf-8")
+            with file_aside(path / "command.txt") as aside:
+                aside.write_text(command + "\n", encoding="utf-8")
+            write_json(path / "env.json", environment())
         return cls(path, config)
 
     @classmethod
@@ -86,8 +87,9 @@ class Run:
         return read_metrics(self.path / "metrics.jsonl")
 
     def environment(self) -> dict[str, Any]:
-        """What the run was started on."""
-        value: dict[str, Any] = read_json(self.path / "env.json")
+        """What the run was started on, {} where the start was cut short before that was written."""
+        path = self.path / "env.json"
+        value: dict[str, Any] = read_json(path) if path.exists() else {}
         return value
 
     def checkpoint(self) -> Checkpoint:
@@ -209,6 +211,19 @@ def check_same(
             f"{run} was started with other settings: {shown}; repeat the old ones or choose another --out"
         )
     return changes
+
+
+@contextlib.contextmanager
+def _all_or_nothing(path: Path) -> Iterator[None]:
+    """Where a run cannot be started whole, take away what was written of it."""
+    try:
+        yield
+    except BaseException:
+        for name in ("config.yaml", "command.txt", "env.json"):
+            (path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (path / "checkpoints").rmdir()
+        raise
 
 
 def _is_marked(path: Path) -> bool:

@@ -14,6 +14,7 @@ _BATCH = 256
 
 IMAGE_STATISTICS = "image statistics"
 UNTRAINED = "untrained ViT"
+PRETRAINED = "pretrained ViT"  # what they are compared with; the three names are keys of probe-TASK.json
 
 
 def image_statistics(store: TileStore, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ import torch
 from swath.config import EmbedConfig
 from swath.data.store import TileStore
 from swath.errors import DataError
+from swath.files import check_output
 from swath.results import Result
 from swath.runtime.progress import Progress
 from swath.runtime.run import Run
@@ -44,6 +45,7 @@ def run(config: EmbedConfig) -> EmbedResult:
     """
     store = TileStore(config.tiles)
     backbone = open_backbone(Run.open(config.run), whose=config.weights)
+    check_output(config.out, begins=b"PAR1")
     started = time.perf_counter()
     embed(config.out, store, backbone, batch_size=config.batch_size)
     return EmbedResult(

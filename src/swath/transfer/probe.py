@@ -1,6 +1,6 @@
 """Stage: run + labelled tiles -> what the frozen features are worth, beside two baselines.
 
-Learns on the split train and is tested on the split exam. Image statistics, the same network untrained, and
+Learns on the split train and is tested on the split test. Image statistics, the same network untrained, and
 the pretrained network are judged by the same probe on the same tiles.
 """
 
@@ -15,14 +15,14 @@ import torch
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
-from swath.files import write_json
+from swath.files import check_output, write_json
 from swath.models.weights import save_weights
 from swath.results import Result
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
 from swath.scores.logistic import LogisticProbe
 from swath.transfer.backbone import CONTENT, FrozenBackbone, open_backbone, untrained
-from swath.transfer.baselines import IMAGE_STATISTICS, UNTRAINED, image_statistics
+from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, image_statistics
 from swath.transfer.comparison import Exam, Judgement, judge
 from swath.transfer.embed import kept_features
 from swath.transfer.examples import Examples, labelled_examples
@@ -34,7 +34,6 @@ from swath.transfer.prediction import (
     standardised,
 )
 
-PRETRAINED = "pretrained ViT"
 BASELINES = (IMAGE_STATISTICS, UNTRAINED)
 _TITLES = {"map_macro": "macro AP", "map_micro": "micro AP", "accuracy": "accuracy"}
 log = logging.getLogger(__name__)
@@ -98,6 +97,8 @@ def run(config: ProbeConfig) -> ProbeResult:
     backbone = open_backbone(Run.open(config.run), whose=config.weights)
     backbone.check_fits(store.format, where=str(store.path))
     exam = _exam(examples, config)
+    out = config.out or config.run / f"probe-{config.task}.json"
+    check_output(out, begins=b"{")
     predictions = {}
     for name, features in _feature_sets(config, store, examples, backbone):
         log.info("%s probe on %s, %d numbers a tile", config.task, name, features.shape[1])
@@ -117,7 +118,7 @@ def run(config: ProbeConfig) -> ProbeResult:
             "pack": store.digest,
             "index": store.index_digest,
         },
-        out=config.out or config.run / f"probe-{config.task}.json",
+        out=out,
     )
     if (probe := predictions[PRETRAINED].probe) is not None:
         _save_head(result.out.with_name("head.safetensors"), probe, examples.vocabulary, result)
@@ -132,7 +133,8 @@ def _feature_sets(
     yield IMAGE_STATISTICS, image_statistics(store, examples.rows)
     fresh = untrained(backbone)
     yield UNTRAINED, kept_features(config.run / "features-untrained.parquet", store, fresh, examples.rows)
-    yield PRETRAINED, kept_features(config.run / "features.parquet", store, backbone, examples.rows)
+    name = "features.parquet" if config.weights == "teacher" else f"features-{config.weights}.parquet"
+    yield PRETRAINED, kept_features(config.run / name, store, backbone, examples.rows)
 
 
 def _predict(name: str, features: Features, examples: Examples, config: ProbeConfig) -> Prediction:

@@ -35,8 +35,10 @@ def more_like_this(features: Floats, boxes: Boxes, eligible: Rows) -> list[Liken
     Tiles that share ground with the query or with a nearer neighbour are passed over: that they look alike
     is no news. Queries are taken from the rows `eligible`.
     """
-    centred = features - features.mean(axis=0)  # what all tiles share would make every pair look alike
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    unit = features - features.mean(axis=0)  # what all tiles share would make every pair look alike
+    unit /= np.maximum(np.sqrt(np.einsum("nd,nd->n", unit, unit)), 1e-12)[
+        :, None
+    ]  # in place: it may be large
     pool = eligible[spread_rows(len(eligible), _CANDIDATES)]
     found = KMeans(min(QUERIES, len(pool)), n_init=4, random_state=_SEED).fit(unit[pool])
     queries = [int(pool[np.argmin(distances)]) for distances in found.transform(unit[pool]).T]

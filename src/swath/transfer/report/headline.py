@@ -1,7 +1,9 @@
 """At a glance: one sentence on what pretraining bought, or that it did not, and the numbers behind it."""
 
+import statistics
 from dataclasses import dataclass
 
+from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.charts import Estimate, intervals
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
 from swath.transfer.report.markup import Markup, element, join, number
@@ -11,8 +13,7 @@ METRICS = {
     "map_micro": "micro average precision",
     "accuracy": "accuracy",
 }
-STATISTICS, UNTRAINED = "image statistics", "untrained ViT"
-TONES = {"pretrained": 1, UNTRAINED: 2, STATISTICS: 5}
+TONES = {PRETRAINED: 1, UNTRAINED: 2, IMAGE_STATISTICS: 5}
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def masthead(run: RunFacts, tiles: TileFacts) -> Markup:
 
 def estimates(probe: Row, metric: str) -> list[Estimate]:
     """The rows of the comparison: baselines first, as far as they were measured."""
-    named = [(name, baseline(probe, name).get(metric)) for name in (STATISTICS, UNTRAINED)]
+    named = [(name, baseline(probe, name).get(metric)) for name in (IMAGE_STATISTICS, UNTRAINED)]
     rows = [Estimate(name, value[0], value[1], value[2], tone=TONES[name]) for name, value in named if value]
     value, low, high = probe[metric]
-    return [*rows, Estimate("pretrained ViT", value, low, high, tone=1, main=True)]
+    return [*rows, Estimate(PRETRAINED, value, low, high, tone=1, main=True)]
 
 
 def _comparison(probe: Row) -> Markup:
@@ -129,7 +130,7 @@ def _duration(run: RunFacts, rates: list[float]) -> str:
 
 
 def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2] if values else float("nan")
+    return statistics.median(values) if values else float("nan")
 
 
 def _few(names: tuple[str, ...]) -> str:
@@ -141,7 +142,7 @@ def _probe_name(probe: Row) -> str:
 
 
 def _against_statistics(probe: Row, metric: str) -> str:
-    value = baseline(probe, STATISTICS).get(metric)
+    value = baseline(probe, IMAGE_STATISTICS).get(metric)
     if not value:
         return ""
     if value[0] > probe[metric][0]:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.headline import METRICS, STATISTICS, UNTRAINED, baseline, verdict
+from swath.transfer.report.headline import METRICS, baseline, verdict
 from swath.transfer.report.provenance import digests, flat
 
 _SCALING = "Values are clamped to low and high, scaled to 0 and 1, and standardised."
@@ -83,9 +84,9 @@ def _scores(probes: dict[str, Row]) -> str:
     rows = []
     for task, probe in probes.items():
         methods = {
-            STATISTICS: baseline(probe, STATISTICS),
+            IMAGE_STATISTICS: baseline(probe, IMAGE_STATISTICS),
             UNTRAINED: baseline(probe, UNTRAINED),
-            "pretrained ViT": probe,
+            PRETRAINED: probe,
         }
         rows += [
             [task, name, *(_interval(scores.get(m)) for m in metrics)]

@@ -56,7 +56,7 @@ class Display:
 
     def unit(self, rows: Rows) -> Tensor:
         """(B, C, H, W) float32 in [0, 1] of tiles by row number."""
-        return to_unit([torch.from_numpy(np.array(pixels)) for pixels in self.store.read(rows)], self.seen)
+        return to_unit([torch.from_numpy(pixels) for pixels in self.store.read(rows)], self.seen)
 
     def rgb(self, unit: Tensor) -> Rgb:
         """(B, C, H, W) -> (B, H, W, 3) uint8."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.charts import Bar, bars
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.headline import METRICS, STATISTICS, TONES, UNTRAINED, baseline
+from swath.transfer.report.headline import METRICS, TONES, baseline
 from swath.transfer.report.markup import Markup, element, join, number
 from swath.transfer.report.page import Section, missing
 
@@ -60,8 +61,8 @@ def _table(probes: dict[str, Row]) -> Markup:
     metrics = [name for name in METRICS if any(probe.get(name) for probe in probes.values())]
     rows: list[Markup] = []
     for task, probe in probes.items():
-        methods = [(name, baseline(probe, name), False) for name in (STATISTICS, UNTRAINED)]
-        for name, scores, main in [*methods, ("pretrained ViT", probe, True)]:
+        methods = [(name, baseline(probe, name), False) for name in (IMAGE_STATISTICS, UNTRAINED)]
+        for name, scores, main in [*methods, (PRETRAINED, probe, True)]:
             if scores:
                 cells = (_interval_cell(scores.get(metric)) for metric in metrics)
                 rows.append(
@@ -121,7 +122,7 @@ def _per_class(probe: Row) -> list[Markup]:
     if not known:
         return []
     known.sort(key=lambda item: -item[1]["ap"])
-    others = {name: baseline(probe, name).get("per_class") or {} for name in (UNTRAINED, STATISTICS)}
+    others = {name: baseline(probe, name).get("per_class") or {} for name in (UNTRAINED, IMAGE_STATISTICS)}
     rows = [_class_bar(name, row, others) for name, row in known[:_MOST_CLASSES]]
     legend = element(
         "div",
