@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from PIL import Image
 from shapely.geometry import box
@@ -192,3 +193,13 @@ def test_a_folder_without_rasters_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match="holds no GeoTIFF, JPEG 2000, PNG or JPEG"):
         find(tmp_path, Asked())
+
+
+def test_bands_of_a_scene_turned_by_a_quarter_fit_together(tmp_path, write_tif):
+    for band, gsd_m, side in (("B02", 10.0, 64), ("B05", 20.0, 32)):
+        path = write_tif(tmp_path / f"T33UUU_20170216T102101_{band}.tif", (1, side, side), gsd_m=gsd_m)
+        with rasterio.open(path, "r+") as raster:
+            raster.transform = rasterio.Affine(0, gsd_m, 400_000, gsd_m, 0, 5_000_000)
+    layout, rows = rows_of(tmp_path, tile_px=32)
+    assert layout.info.band_px == (1.0, 0.5)
+    assert len(rows) == 4

@@ -97,10 +97,10 @@ def _band_px(rasters: tuple[RasterInfo, ...]) -> tuple[float, ...]:
     finest = max(rasters, key=lambda raster: raster.width)
     sizes = []
     for raster in rasters:
-        ratio = finest.transform[0] / raster.transform[0] if finest.crs else raster.width / finest.width
+        ratio = _pixel_side(finest) / _pixel_side(raster) if finest.crs else raster.width / finest.width
         px = float(Fraction(ratio).limit_denominator(1000))
         off = max(abs(raster.width - finest.width * px), abs(raster.height - finest.height * px))
-        shift = max(abs(raster.transform[i] - finest.transform[i]) for i in (2, 5)) / abs(raster.transform[0])
+        shift = max(abs(raster.transform[i] - finest.transform[i]) for i in (2, 5)) / _pixel_side(raster)
         if raster.crs != finest.crs or off > 1 or shift > 0.5:
             raise DataError(
                 f"{raster.path} does not cover the same ground as {finest.path.name}: "
@@ -111,7 +111,12 @@ def _band_px(rasters: tuple[RasterInfo, ...]) -> tuple[float, ...]:
     return tuple(sizes)
 
 
+def _pixel_side(raster: RasterInfo) -> float:
+    """In units of the CRS; the transform may be turned, so its first number alone may be zero."""
+    return math.hypot(raster.transform[0], raster.transform[3])
+
+
 def _extent(raster: RasterInfo) -> str:
     left, top = raster.transform[2], raster.transform[5]
-    size = f"{raster.width}x{raster.height} px of {raster.transform[0]:g}"
+    size = f"{raster.width}x{raster.height} px of {_pixel_side(raster):g}"
     return f"{size} from {left:.0f}, {top:.0f} in {raster.crs}"
