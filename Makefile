@@ -4,7 +4,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-MINUTES ?= 3
+MINUTES ?= 3.5
 DEMO ?= swath-demo
 DATA ?=
 
@@ -16,7 +16,7 @@ setup: $(VENV)/.ready  ## make .venv from requirements.lock
 $(VENV)/.ready: requirements.lock pyproject.toml tools/setup.sh
 	sh tools/setup.sh $(VENV)
 
-demo: setup  ## the whole flow on a real Sentinel-2 scene (MINUTES=3 of training)
+demo: setup  ## the whole flow on a real Sentinel-2 scene (MINUTES=3.5 of training)
 	$(BIN)/swath demo --out $(DEMO) --minutes $(MINUTES)
 
 test: setup  ## the test suite

@@ -21,11 +21,12 @@ def test_the_demo_ends_with_a_table_and_a_report(tmp_path, capsys):
         "image statistics",
         "untrained ViT",
         "pretrained ViT (simclr)",
-        "gain over the untrained ViT",
+        "gain over untrained, paired",
     ):
         assert row in said.out
     for step in range(1, 8):
         assert f"[{step}/7]" in said.err
+    assert answer["knn"]["probe"] == "knn"
     probe = answer["probe"]
     assert {"task", "n_test", "map_macro", "map_micro", "accuracy", "per_class"} <= set(probe)
     assert probe["task"] == "multilabel"

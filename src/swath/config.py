@@ -228,7 +228,7 @@ class DemoConfig(Settings):
 
     out: Path = Path("swath-demo")
     """Folder for everything the demo makes."""
-    minutes: Annotated[float, Field(gt=0)] = 3.0
+    minutes: Annotated[float, Field(gt=0)] = 3.5
     """Training budget on this machine."""
 
 

@@ -26,8 +26,8 @@ Task = Literal["multilabel", "class"]
 Array = npt.NDArray[np.float64]
 
 # Largest component of the gradient of the mean loss, in the units of `_Regression.solve`. Measured against
-# 1e-9 on 128 correlated features, strengths 1e-3 to 10: 1e-6 moves AP by at most 1e-4, 1e-5 by 7e-4. Choosing a
-# strength at 1e-4 takes a third of the time at 1e-5, and chose the same one on EuroSAT and on the demo.
+# 1e-9 on 128 correlated features, strengths 1e-3 to 10: 1e-6 moves AP by at most 1e-4, 1e-5 by 7e-4. Choosing
+# at 1e-4 takes a third of the time of 1e-5, and chose the same strength on EuroSAT and on the demo.
 EXACT, FOR_CHOOSING = 1e-6, 1e-4
 _MOST_STEPS = 5000
 # Up to this many numbers (512 MiB) are kept in float64 and multiplied by one thread: on two cores that is
