@@ -141,12 +141,12 @@ def _table(name: str, probe: dict[str, Any], method: str) -> list[str]:
     rows = {**probe["baselines"], f"pretrained ViT ({method})": probe}
     gain = {key: "{:+.3f} [{:+.3f}, {:+.3f}]".format(*v) for key, v in probe["gain_over_untrained"].items()}
     return [
-        f"  {name:26} {'macro':24} micro",
+        f"  {name:28} {'macro':24} micro",
         *(
             f"  {row:26} {_interval(s['map_macro']):24} {_interval(s['map_micro'])}"
             for row, s in rows.items()
         ),
-        f"  {'gain over untrained, paired':26} {gain['map_macro']:24} {gain['map_micro']}",
+        f"  {'gain over untrained, paired':28} {gain['map_macro']:24} {gain['map_micro']}",
     ]
 
 
