@@ -143,7 +143,7 @@ def _table(name: str, probe: dict[str, Any], method: str) -> list[str]:
     return [
         f"  {name:28} {'macro':24} micro",
         *(
-            f"  {row:26} {_interval(s['map_macro']):24} {_interval(s['map_micro'])}"
+            f"  {row:28} {_interval(s['map_macro']):24} {_interval(s['map_micro'])}"
             for row, s in rows.items()
         ),
         f"  {'gain over untrained, paired':28} {gain['map_macro']:24} {gain['map_micro']}",
