@@ -106,7 +106,7 @@ def test_the_lock_of_another_machine_is_respected_and_says_how_to_free_it(tmp_pa
 def test_an_unreadable_owner_does_not_block_the_run(tmp_path, content):
     (tmp_path / ".lock").write_text(content)
     with RunLock(tmp_path):
-        pass
+        assert f'"pid": {os.getpid()}' in (tmp_path / ".lock").read_text()
 
 
 def test_without_file_locks_a_living_owner_is_respected_and_a_dead_one_is_not(tmp_path, monkeypatch):
