@@ -20,7 +20,7 @@ demo: setup  ## the whole flow on a real Sentinel-2 scene (MINUTES=3.5 of traini
 	$(BIN)/swath demo --out $(DEMO) --minutes $(MINUTES)
 
 test: setup  ## the test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 check: setup  ## lint, types, the rules of the house
 	$(BIN)/ruff check .

@@ -1,0 +1,24 @@
+"""Every setting a user can ask for; one frozen model a command, one file a stage.
+
+The command line, a `--config` file and the Python functions are all made from these models. Unknown keys are
+errors. What a run really used is another type: `swath.pretraining.recipe.Recipe`, saved in the run.
+"""
+
+from swath.config.prepare import IndexConfig, PackConfig, SplitConfig
+from swath.config.pretraining import PretrainConfig
+from swath.config.settings import Settings
+from swath.config.tour import DemoConfig, DoctorConfig
+from swath.config.transfer import EmbedConfig, ProbeConfig, ReportConfig
+
+__all__ = [
+    "DemoConfig",
+    "DoctorConfig",
+    "EmbedConfig",
+    "IndexConfig",
+    "PackConfig",
+    "PretrainConfig",
+    "ProbeConfig",
+    "ReportConfig",
+    "Settings",
+    "SplitConfig",
+]

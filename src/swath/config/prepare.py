@@ -1,0 +1,95 @@
+"""Settings of index, split and pack: an archive of imagery -> packed tiles."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from swath.config.settings import Names, Seed, Settings, Share
+
+
+class IndexConfig(Settings):
+    """List the tiles of an archive of imagery, with their labels, in one GeoParquet file."""
+
+    source: Path
+    """Folder or file: scenes, a folder of tiles, or BigEarthNet patch folders."""
+    out: Path
+    """The index to write (GeoParquet)."""
+    layout: Literal["auto", "scenes", "folder", "bigearthnet"] = "auto"
+    """What the source holds: scenes to cut, ready tiles, or BigEarthNet patches."""
+    labels: Path | None = None
+    """labels.csv for tiles, or polygons (.gpkg, .geojson, .shp) for scenes."""
+    label_column: str | None = None
+    """Column with one class a row."""
+    label_columns: Names = ()
+    """0/1 columns, one a label: A,B,C or the word binary for every 0/1 column."""
+    min_share: Share = 0.05
+    """A polygon class labels a tile when it covers at least this share of it."""
+    partial_labels: bool = False
+    """The polygons cover only part of the ground: a tile that none labels is unlabelled, not empty."""
+    tile_px: Annotated[int, Field(ge=1)] = 120
+    """Side of the tiles cut from scenes, in pixels of the finest band."""
+    stride_px: Annotated[int, Field(ge=1)] | None = None
+    """Step between tiles cut from scenes; tile_px where not given."""
+    max_nodata: Share = 0.0
+    """Tiles with a larger share of nodata pixels are left out, and counted."""
+    band_pattern: str | None = None
+    """Regular expression with a group (?P<band>...) that finds the band in a file name (without suffix)."""
+    on_bad_file: Literal["error", "skip"] = "error"
+    """error: stop and name the bad files; skip: leave them out and list them in NAME.bad_files.csv beside the
+    index (a scene or patch with a bad file is left out whole)."""
+    max_bad: Share = 0.01
+    """With skip: stop when more than this share of the files (scenes, patches) is bad."""
+    max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
+    """Refuse files that declare more pixels in a band than this (a 10,980 px Sentinel-2 tile has 120
+    million)."""
+
+
+class SplitConfig(Settings):
+    """Say which tiles train, validate and test."""
+
+    index: Path
+    """The index to split."""
+    out: Path
+    """The index to write."""
+    by: Literal["official", "random", "blocks"] = "blocks"
+    """official: keep the split of the data set; random: seeded; blocks: whole places, so that test is
+    elsewhere."""
+    test_share: Share = 0.2
+    """Share of the tiles for test; whole blocks are taken until they hold about that many (blocks)."""
+    val_share: Share = 0.1
+    """The same for validation; 0 for none."""
+    seed: Seed = 0
+    block_m: Annotated[float, Field(gt=0)] = 10_000.0
+    """Side of a block on the ground, in metres."""
+    gap_m: Annotated[float, Field(ge=0)] = 0.0
+    """Training tiles nearer than this to a test or validation tile go to the split "gap" and are not used."""
+    split_column: str = "split"
+    """For official: the column that holds the split."""
+    force: bool = False
+    """Split at random even where tiles overlap on the ground."""
+
+    @model_validator(mode="after")
+    def _something_left_to_train_on(self) -> Self:
+        if self.test_share + self.val_share >= 1:
+            raise ValueError(
+                f"test_share {self.test_share} + val_share {self.val_share} leave nothing to train on"
+            )
+        return self
+
+
+class PackConfig(Settings):
+    """Copy the pixels of an index into one dataset that training reads at full speed."""
+
+    index: Path
+    """The index to pack."""
+    out: Path
+    """The packed tiles to write (Lance)."""
+    bands: Names = ()
+    """Bands in the order the network will see: B04,B03,B02. All where not given."""
+    on_bad_tile: Literal["error", "skip"] = "error"
+    """error: stop; skip: leave bad tiles out. Both list them in NAME.bad_tiles.csv beside the output."""
+    max_bad: Share = 0.01
+    """With skip: stop when more than this share of the tiles is bad."""
+    max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
+    """As in index."""

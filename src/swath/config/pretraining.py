@@ -1,0 +1,71 @@
+"""Settings of pretrain: packed tiles -> a run."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from swath.config.settings import Seed, Settings
+
+
+class PretrainConfig(Settings):
+    """Teach a vision transformer what the tiles look like, without labels."""
+
+    tiles: Path
+    """Packed tiles."""
+    out: Path
+    """Folder of the run. The same command again goes on where it stopped."""
+    method: Literal["dino", "simclr"] | None = None
+    """How it learns; the preset chooses where not given."""
+    preset: Literal["overhead", "paper", "demo"] = "overhead"
+    """overhead: for imagery from above; paper: DINO as published; demo: a small network for minutes of
+    CPU."""
+    model: Literal["vit_micro", "vit_tiny", "vit_small", "vit_base"] | None = None
+    """Size of the network; the preset chooses where not given."""
+    patch_size: Annotated[int, Field(ge=1)] | None = None
+    """Side of a token in pixels of a view."""
+    global_px: Annotated[int, Field(ge=4)] | None = None
+    """Side of the two global views, in pixels."""
+    local_px: Annotated[int, Field(ge=4)] | None = None
+    """Side of the local views, in pixels."""
+    local_views: Annotated[int, Field(ge=0, le=64)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Length of training: give one of epochs, steps, minutes (100 epochs where none is given)."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Number of steps that fit into this time, from a rate measured at the start."""
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    """Tiles a step."""
+    lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate for a batch of 256; scaled by batch_size / 256."""
+    out_dim: Annotated[int, Field(ge=2)] | None = None
+    """Prototypes of the DINO head."""
+    teacher_temp: Annotated[float, Field(gt=0)] | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Momentum of the teacher's average at the start; rises to 1."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the steps over which the learning rate rises; a tenth, or ten epochs in the paper, where not
+    given."""
+    seed: Seed = 0
+    save_every: Annotated[int, Field(ge=1)] | None = None
+    """Steps between checkpoints; about every two minutes where not given."""
+    init: Path | None = None
+    """Start from these backbone weights (.safetensors, or the folder of a run)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the processor or GPU computes in it."""
+    monitor_every: Annotated[int, Field(ge=0)] | None = None
+    """Steps between kNN checks on the labelled tiles; 0 for none; a tenth of the run, but at least 10, where
+    not given."""
+    dry_run: bool = False
+    """Say time, memory and disk, and write nothing."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; give one of epochs, steps, minutes")
+        for name in ("global_px", "local_px"):
+            size, patch = getattr(self, name), self.patch_size
+            if size is not None and patch is not None and size % patch:
+                raise ValueError(f"{name} {size} is not a multiple of patch_size {patch}")
+        return self
