@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from swath.data.bands import band_of_file
 from swath.data.polygons import SUFFIXES
 from swath.data.raster import inspect
-from swath.datasets.bigearthnet import JSON_SUFFIX
+from swath.datasets.bigearthnet.names import JSON_SUFFIX
 from swath.datasets.layout import Asked, raster_files
 from swath.errors import DataError
 

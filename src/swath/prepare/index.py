@@ -12,7 +12,8 @@ import pyarrow as pa
 from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter, batches_of
-from swath.datasets import bigearthnet, folder, scenes
+from swath.datasets import folder, scenes
+from swath.datasets.bigearthnet import archive as bigearthnet
 from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
 from swath.errors import DataError, UsageError

@@ -1,4 +1,8 @@
-"""The 43 CORINE classes of BigEarthNet v1 and the 19 that are used, in the original order of the 19."""
+"""The 43 CORINE classes of BigEarthNet v1, the 19 that are used, and the two orders of these."""
+
+from collections.abc import Iterable
+
+from swath.errors import DataError, did_you_mean
 
 CLASSES_19 = (
     "Urban fabric",
@@ -69,3 +73,30 @@ FROM_43: dict[str, int | None] = {
     "Estuaries": 18,
     "Sea and ocean": 18,
 }
+
+# CORINE codes of level 3, which the reference maps of v2 hold, in the order of FROM_43.
+_CODES = (
+    111, 112, 121, 122, 123, 124, 131, 132, 133, 141, 142, 211, 212, 213, 221, 222, 223, 231, 241, 242, 243,
+    244, 311, 312, 313, 321, 322, 323, 324, 331, 332, 333, 334, 411, 412, 421, 422, 423, 511, 512, 521, 522,
+    523,
+)  # fmt: skip
+# As FROM_43, by code. A code that is not here ("glaciers", 335, or a mistake) is no class either.
+FROM_CODE: dict[int, int | None] = dict(zip(_CODES, FROM_43.values(), strict=True))
+
+# original: label_indices.json of the data set, most papers on v1. alphabetical: bigearthnet-common,
+# ConfigILM, metadata.parquet of v2.
+CLASS_ORDERS = {"original": CLASSES_19, "alphabetical": tuple(sorted(CLASSES_19))}
+
+
+def to_19(names: Iterable[str], *, where: str) -> list[str]:
+    """The 19-class labels of a patch from its names among the 43: each once, in the original order.
+
+    Raises:
+        DataError: a name is none of the 43; `where` begins the message.
+    """
+    found = set()
+    for name in names:
+        if name not in FROM_43:
+            raise DataError(f'{where}: unknown label "{name}".{did_you_mean(str(name), FROM_43)}')
+        found.add(FROM_43[name])
+    return [label for number, label in enumerate(CLASSES_19) if number in found]

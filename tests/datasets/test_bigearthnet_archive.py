@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from swath.datasets.bigearthnet import BANDS, find
-from swath.datasets.bigearthnet_labels import CLASSES_19, FROM_43
+from swath.datasets.bigearthnet.archive import BANDS, find
+from swath.datasets.bigearthnet.labels import CLASSES_19
 from swath.datasets.layout import Asked
 from swath.errors import DataError, UsageError
 
@@ -17,7 +17,8 @@ def patch(tmp_path, write_bands):
 
     def write(name=PATCH, labels=("Pastures", "Sea and ocean"), below="BigEarthNet-v1.0"):
         folder = write_bands(tmp_path / below / name, f"{name}_", leave_out=("B10",))
-        about = {"labels": list(labels), "acquisition_date": "2017-06-13 10:10:31", "tile_source": "S2A.SAFE"}
+        corners = {"ulx": 400_000, "uly": 5_000_000, "lrx": 401_200, "lry": 4_998_800}
+        about = {"labels": list(labels), "acquisition_date": "2017-06-13 10:10:31", "coordinates": corners}
         (folder / f"{name}_labels_metadata.json").write_text(json.dumps(about))
         return folder
 
@@ -33,23 +34,6 @@ def test_a_patch_becomes_a_row(tmp_path, patch):
     assert row["paths"][8] == f"BigEarthNet-v1.0/{PATCH}/{PATCH}_B8A.tif"
     assert layout.info.bands == BANDS == (*(f"B0{n}" for n in range(1, 9)), "B8A", "B09", "B11", "B12")
     assert (layout.info.vocabulary, layout.info.licence) == (CLASSES_19, "CDLA-Permissive-1.0")
-
-
-def test_the_43_classes_go_to_19_and_eleven_are_left_out():
-    assert len(FROM_43) == 43
-    assert sum(number is None for number in FROM_43.values()) == 11
-    assert {number for number in FROM_43.values() if number is not None} == set(range(19))
-    # spot checks against the table of Sumbul et al. (2021)
-    pairs = {
-        "Rice fields": "Arable land",
-        "Olive groves": "Permanent crops",
-        "Broad-leaved forest": "Broad-leaved forest",
-        "Sparsely vegetated areas": "Natural grassland and sparsely vegetated areas",
-        "Salines": "Coastal wetlands",
-        "Water courses": "Inland waters",
-        "Estuaries": "Marine waters",
-    }
-    assert {name: CLASSES_19[FROM_43[name]] for name in pairs} == pairs
 
 
 def test_a_patch_of_left_out_classes_is_labelled_with_none(tmp_path, patch):
