@@ -61,6 +61,29 @@ def test_rows_and_info_come_back_equal(tmp_path):
         assert found == {**dict.fromkeys(SCHEMA.names), **given}
 
 
+def test_columns_of_one_data_set_follow_and_come_back(tmp_path):
+    more = pa.schema([("country", pa.string()), ("snow", pa.bool_())])
+    with IndexWriter(tmp_path / "i.parquet", info(class_order="original"), more=more) as writer:
+        for number in range(2):
+            plain = pa.RecordBatch.from_pylist([row(number)], schema=SCHEMA)
+            columns = [*plain.columns, pa.array(["Serbia"]), pa.array([True])]
+            writer.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*SCHEMA, *more])))
+    index = read_index(tmp_path / "i.parquet")
+    assert index.more.equals(more)
+    assert index.info.class_order == "original"
+    assert index.table["country"].to_pylist() == ["Serbia"] * 2
+
+
+def test_a_catalogue_has_no_paths_and_no_root(tmp_path):
+    rows = [row(0, paths=[]), row(1, paths=[])]
+    assert read_index(write(tmp_path / "i.parquet", rows, info(root=""))).table.num_rows == 2
+    with pytest.raises(DataError, match="row 0 has 0 paths"):
+        read_index(write(tmp_path / "i.parquet", rows))
+    mixed = [row(0), row(1, paths=[])]
+    with pytest.raises(DataError, match="row 1 has 0 paths"):
+        read_index(write(tmp_path / "i.parquet", mixed, info(root="")))
+
+
 def test_geopandas_opens_it_in_longitude_and_latitude(tmp_path):
     frame = geopandas.read_parquet(write(tmp_path / "i.parquet", [row(0), row(7)]))
     assert frame.crs.to_string() == "OGC:CRS84"

@@ -33,6 +33,12 @@ def listing(tmp_path):
         return list(csv.DictReader(stream))
 
 
+def test_a_catalogue_without_pixels_is_refused(tmp_path):
+    index = write_index(tmp_path / "index.parquet", [row(0, paths=[])], root="")
+    with pytest.raises(DataError, match=r"is a catalogue without pixels. .* swath index DIR"):
+        pack.run(PackConfig(index=index, out=tmp_path / "tiles.lance"))
+
+
 def test_ready_tiles_are_packed_as_they_are(ready, tmp_path):
     index, pixels = ready
     result = pack.run(PackConfig(index=index, out=tmp_path / "tiles.lance"))

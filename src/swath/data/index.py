@@ -3,7 +3,9 @@
 The file is GeoParquet 1.1 (footprints in WGS 84 longitude and latitude), so QGIS and geopandas open it. What
 holds for all rows is an `IndexInfo`, as JSON under the key `swath` of the file's metadata. A row has one path
 where one file holds all bands, or one path a band, in the order of `IndexInfo.bands`; paths are relative to
-`IndexInfo.root`.
+`IndexInfo.root`. An index without pixels (a catalogue) has no root and no paths.
+
+Columns beyond `SCHEMA` may follow: what one data set knows of its tiles, such as country and season.
 """
 
 import json
@@ -56,6 +58,7 @@ class IndexInfo:
 
     `band_px` is pixels of that band for a pixel of the finest band, along one side (1, 0.5, 1/6). `stride_px`
     is 0 for ready tiles. `task` is "class" (one label a tile), "multilabel", or None without labels.
+    `class_order` names the order of `vocabulary` where a data set has more than one.
     """
 
     root: str
@@ -70,6 +73,7 @@ class IndexInfo:
     nodata: float | None
     licence: str = ""
     attribution: str = ""
+    class_order: str = ""
 
     def __post_init__(self) -> None:
         if not self.bands or len(set(self.bands)) != len(self.bands):
@@ -102,15 +106,22 @@ class Index:
     table: pa.Table
     digest: str
 
+    @property
+    def more(self) -> pa.Schema:
+        """The columns beyond `SCHEMA`."""
+        return pa.schema([field for field in self.table.schema if field.name not in SCHEMA.names])
+
 
 class IndexWriter:
     """Write an index in batches: `with IndexWriter(path, info) as writer: writer.append(batch)`.
 
+    `more` are columns beyond `SCHEMA`, which then every batch must have.
     The file appears, whole, when the block ends without an error, and not at all otherwise.
     """
 
-    def __init__(self, path: Path, info: IndexInfo) -> None:
+    def __init__(self, path: Path, info: IndexInfo, *, more: pa.Schema | None = None) -> None:
         self.rows = 0
+        self._schema = pa.schema([*SCHEMA, *(more or [])])
         self._path, self._info = path, info
         self._stack = ExitStack()
 
@@ -119,7 +130,7 @@ class IndexWriter:
         aside = self._stack.enter_context(file_aside(self._path))
         try:
             self._writer = pq.ParquetWriter(
-                aside, SCHEMA.with_metadata(_metadata(self._info)), compression="zstd"
+                aside, self._schema.with_metadata(_metadata(self._info)), compression="zstd"
             )
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
@@ -127,8 +138,8 @@ class IndexWriter:
         return self
 
     def append(self, rows: pa.RecordBatch | pa.Table) -> None:
-        """Add rows that have the columns of `SCHEMA`, in any order."""
-        table = pa.table({name: rows[name] for name in SCHEMA.names}, schema=SCHEMA)
+        """Add rows that have the columns, in any order."""
+        table = pa.table({name: rows[name] for name in self._schema.names}, schema=self._schema)
         self.rows += table.num_rows
         self._writer.write_table(table)
 
@@ -238,6 +249,8 @@ def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
 
 def _check_paths(path: Path, paths: pa.ChunkedArray, info: IndexInfo) -> None:
     lengths = pc.list_value_length(paths)
+    if not info.root and pc.max(lengths).as_py() == 0:
+        return
     fits = pc.or_(pc.equal(lengths, 1), pc.equal(lengths, len(info.bands)))
     row = pc.index(fits, value=False).as_py()
     if row >= 0:

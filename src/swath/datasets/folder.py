@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from swath.data.bad_inputs import BadInputs
-from swath.data.index import IndexInfo
+from swath.data.index import IndexInfo, batches_of
 from swath.data.raster import RasterInfo, inspect
 from swath.data.windows import footprints, ground_resolution
 from swath.datasets import names
@@ -62,7 +62,7 @@ def find(source: Path, asked: Asked) -> Layout:
     )
     bad = BadInputs("files", asked.bad_files)
     opened = _open_tiles(source, files, asked.max_pixels, bad)
-    return Layout(info, len(files), _rows(opened, labels, first), bad)
+    return Layout(info, len(files), batches_of(_rows(opened, labels, first)), bad)
 
 
 def _labels(source: Path, files: list[str], asked: Asked) -> CsvLabels | None:

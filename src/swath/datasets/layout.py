@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from swath.data.bad_inputs import BadInputs, BadPolicy
 from swath.data.index import IndexInfo
 from swath.errors import DataError, UsageError
@@ -37,13 +39,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Layout:
-    """An archive that was understood: `rows` can be taken once, `bad` and `skipped` fill while they are."""
+    """An archive that was understood: `batches` have the columns of the index and those of `more`.
+
+    They can be taken once, and `bad` and `skipped` fill while they are.
+    """
 
     info: IndexInfo
     files: int
-    rows: Iterator[dict[str, Any]]
+    batches: Iterator[pa.RecordBatch]
     bad: BadInputs
     skipped: Counter[str] = field(default_factory=Counter)
+    more: pa.Schema = field(default_factory=lambda: pa.schema([]))
+
+    @property
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows one by one, to look at a few."""
+        return (row for batch in self.batches for row in batch.to_pylist())
 
 
 def raster_files(source: Path) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data.bad_inputs import BadInputs
-from swath.data.index import IndexInfo
+from swath.data.index import IndexInfo, batches_of
 from swath.data.polygons import SUFFIXES, LabelPolygons, ScenePolygons
 from swath.data.raster import read_window
 from swath.data.windows import Grid, Strip, footprints
@@ -57,7 +57,7 @@ def find(source: Path, asked: Asked) -> Layout:
         attribution=_attribution(scenes, polygons),
     )
     rows = _rows_of_all(scenes, cut, skipped=skipped, bad=bad, looked_at=looked_at)
-    return Layout(info, sum(len(scene.paths) for scene in scenes), rows, bad, skipped)
+    return Layout(info, sum(len(scene.paths) for scene in scenes), batches_of(rows), bad, skipped)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
-from swath.data.index import IndexWriter, batches_of
+from swath.data.index import IndexWriter
 from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import archive as bigearthnet
 from swath.datasets.detect import detect
@@ -77,12 +77,12 @@ def run(config: IndexConfig) -> IndexResult:
     counts = _Counts()
     with (
         Progress(None, unit="tiles", label="indexing") as progress,
-        IndexWriter(config.out, layout.info) as writer,
+        IndexWriter(config.out, layout.info, more=layout.more) as writer,
     ):
-        for batch in batches_of(layout.rows):
+        for batch in layout.batches:
             writer.append(batch)
             counts.add(batch)
-            progress.advance(len(batch))
+            progress.advance(batch.num_rows)
         if writer.rows == 0:
             raise DataError(_nothing_left(config, layout))
     if not layout.bad.found:

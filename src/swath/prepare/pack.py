@@ -73,6 +73,11 @@ def run(config: PackConfig) -> PackResult:
     """
     check_is_free(config.out)
     index = read_index(config.index)
+    if not index.info.root:
+        raise DataError(
+            f"{config.index} is a catalogue without pixels. Index the folder that holds them: "
+            f"swath index DIR --out {config.index}"
+        )
     reader = TileReader(index, choose_bands(config.bands, index.info.bands), max_pixels=config.max_pixels)
     started = time.monotonic()
     _remove_leftovers(config.out)

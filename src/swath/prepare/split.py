@@ -58,7 +58,7 @@ def run(config: SplitConfig) -> SplitResult:
     index = read_index(config.index)
     columns = {"official": _official, "random": _random, "blocks": _blocks}[config.by](index, config)
     table = _replaced(index.table, split=columns.splits, block=columns.blocks)
-    with IndexWriter(config.out, index.info) as writer:
+    with IndexWriter(config.out, index.info, more=index.more) as writer:
         writer.append(table)
     found = Counter(name or "none" for name in columns.splits.to_pylist())
     counts = {name: found[name] for name in ("train", "val", "test", "gap", "none") if name in found}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from swath.data.bad_inputs import BadInputs
-from swath.data.index import IndexInfo
+from swath.data.index import IndexInfo, batches_of
 from swath.data.raster import inspect
 from swath.data.windows import footprints
 from swath.datasets.bigearthnet.labels import CLASSES_19
@@ -54,7 +54,8 @@ def find(source: Path, asked: Asked) -> Layout:
         attribution="BigEarthNet (Sumbul et al., 2019); contains modified Copernicus Sentinel data 2017-2018",
     )
     bad = BadInputs("patches", asked.bad_files)
-    return Layout(info, len(patches) * len(BANDS), _rows(source, patches, asked.max_pixels, bad), bad)
+    rows = _rows(source, patches, asked.max_pixels, bad)
+    return Layout(info, len(patches) * len(BANDS), batches_of(rows), bad)
 
 
 def _patches(source: Path) -> Iterator[str]:
