@@ -1,23 +1,18 @@
-"""Maps, mosaics, token colours and galleries from tiles alone."""
+"""Token colours and galleries from tiles alone."""
 
-import base64
-import io
-import re
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from mapped_tiles import FORMAT, SHAPE, SIZE_PX, pack_scene, scene_of
+from mapped_tiles import FORMAT, SHAPE, pack_scene, scene_of
 
 from swath.models.vit import VisionTransformer
+from swath.pages.mosaic import ground_boxes, lay_out, paint
+from swath.pages.pictures import Display
 from swath.transfer.backbone import FrozenBackbone, Weights
 from swath.transfer.report.colours import colours_of, from_oklab
 from swath.transfer.report.galleries import more_like_this
-from swath.transfer.report.maps import bar_m
-from swath.transfer.report.mosaic import Layout, ground_boxes, lay_out, paint, sheet
-from swath.transfer.report.pictures import Display, image
 from swath.transfer.report.tokens import token_picture
 
 
@@ -25,26 +20,6 @@ from swath.transfer.report.tokens import token_picture
 def backbone() -> FrozenBackbone:
     network = VisionTransformer(SHAPE, generator=torch.Generator().manual_seed(0))
     return FrozenBackbone(network, FORMAT, Weights("none", 0, "teacher"))
-
-
-@pytest.mark.parametrize("stride_px", [SIZE_PX, SIZE_PX // 2])
-def test_tiles_laid_back_by_their_footprints_are_the_scene(tmp_path: Path, stride_px: int) -> None:
-    scene = scene_of(80, 112)
-    store = pack_scene(tmp_path / "tiles.lance", scene, stride_px=stride_px)
-    layout = lay_out(store)
-    assert layout is not None
-    assert layout.pixel_m == pytest.approx(10.0, rel=1e-6)
-    canvas = paint(Display.of(store, store.format), layout)
-    assert canvas.covered.all()
-    assert np.array_equal((canvas.unit * 255).round().byte().numpy(), scene)
-
-
-def test_tiles_without_place_have_no_layout_and_go_on_a_sheet(tmp_path: Path) -> None:
-    store = pack_scene(tmp_path / "tiles.lance", scene_of(64, 64), described=False)
-    assert lay_out(store) is None
-    canvas = paint(Display.of(store, store.format), sheet(store, np.arange(5), columns=2))
-    assert canvas.covered.shape == (3 * SIZE_PX, 2 * SIZE_PX)
-    assert canvas.covered.mean() == pytest.approx(5 / 6)
 
 
 def test_oklab_is_the_published_transform() -> None:
@@ -83,14 +58,6 @@ def test_the_token_picture_follows_the_ground_and_shows_no_windows(
     assert between > 4 * max(left.std(axis=(0, 1)).max(), right.std(axis=(0, 1)).max())
 
 
-def test_a_picture_of_a_tile_comes_back_exactly_from_the_page() -> None:
-    rgb = np.random.default_rng(0).integers(0, 255, (16, 16, 3)).astype(np.uint8)
-    found = re.search(r'src="data:image/png;base64,([^"]+)"', image(rgb, alt="x"))
-    assert found
-    decoded = matplotlib.image.imread(io.BytesIO(base64.b64decode(found[1])), format="png")[..., :3]
-    assert np.array_equal((decoded * 255).round().astype(np.uint8), rgb)
-
-
 def test_neighbours_are_the_nearest_that_share_no_ground(tmp_path: Path) -> None:
     store = pack_scene(tmp_path / "tiles.lance", scene_of(96, 96), stride_px=8)
     boxes = ground_boxes(store)
@@ -112,17 +79,3 @@ def test_neighbours_are_the_nearest_that_share_no_ground(tmp_path: Path) -> None
             if row != likeness.query and all(apart) and len(kept) < 8:
                 kept.append(int(row))
         assert list(likeness.rows) == kept
-
-
-def test_the_scale_bar_is_the_longest_round_length_in_a_quarter_of_the_map() -> None:
-    nothing = np.zeros(0, dtype=np.int64)
-    widths = {1536: 2000.0, 100: 200.0, 400: 1000.0}
-    for width_px, expected in widths.items():
-        assert bar_m(Layout(nothing, nothing, nothing, 16, 10, width_px, pixel_m=10.0)) == expected
-
-
-def test_reflectances_are_stretched_for_the_eye_and_bytes_are_not(tmp_path: Path) -> None:
-    store = pack_scene(tmp_path / "tiles.lance", scene_of(64, 64))
-    display = Display.of(store, store.format)
-    pixels = store.read(np.arange(2))[0]
-    assert np.array_equal(display.rgb(display.unit(np.arange(2))), pixels.transpose(0, 2, 3, 1))

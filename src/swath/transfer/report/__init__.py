@@ -9,14 +9,14 @@ from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.files import file_aside
+from swath.pages.page import page
+from swath.pages.pictures import Display
 from swath.results import Result
 from swath.runtime.run import Run
 from swath.transfer.backbone import FrozenBackbone, open_backbone
 from swath.transfer.report.facts import read_run_facts, read_tile_facts
 from swath.transfer.report.headline import footer, masthead
 from swath.transfer.report.model_card import model_card
-from swath.transfer.report.page import page
-from swath.transfer.report.pictures import Display
 from swath.transfer.report.sections import Inputs, sections
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ nothing. Shapes: (H, W), rgb (H, W, 3) uint8.
 import numpy as np
 import numpy.typing as npt
 
-from swath.transfer.report.pictures import Rgb
+from swath.pages.pictures import Rgb
 
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]

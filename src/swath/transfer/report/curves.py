@@ -1,9 +1,9 @@
 """How it learned: the numbers of metrics.jsonl as curves."""
 
-from swath.transfer.report.charts import SMALL, Line, line_chart
+from swath.pages.charts import SMALL, Line, line_chart
+from swath.pages.markup import Markup, element, join
+from swath.pages.page import Section, missing
 from swath.transfer.report.facts import RunFacts
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.page import Section, missing
 
 _KNN = {"knn_map": "kNN macro average precision", "knn_accuracy": "kNN accuracy", "knn": "kNN score"}
 _SCHEDULES = {

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans
 
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.mosaic import Boxes
-from swath.transfer.report.page import Section, missing
-from swath.transfer.report.pictures import Display, Rows, column, spread_rows, tile_figure
+from swath.pages.markup import Markup, element, join
+from swath.pages.mosaic import Boxes
+from swath.pages.page import Section, missing
+from swath.pages.pictures import Display, Rows, column, spread_rows, tile_figure
 
 QUERIES, NEIGHBOURS = 6, 8
 _CANDIDATES = 20_000

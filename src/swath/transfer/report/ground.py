@@ -3,12 +3,11 @@
 import numpy as np
 
 from swath.data.store import TileStore
+from swath.pages.maps import COLOURS
+from swath.pages.markup import Markup, element, join
+from swath.pages.page import Section, missing, table
+from swath.pages.pictures import Display, Rows, column, tile_figure
 from swath.transfer.report.facts import SPLITS, TileFacts
-from swath.transfer.report.maps import COLOURS
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.page import Section, missing
-from swath.transfer.report.pictures import Display, Rows, column, tile_figure
-from swath.transfer.report.tables import table
 
 SAMPLES = 20
 _NAMES = {"gap": "gap (not used)", "": "no split"}

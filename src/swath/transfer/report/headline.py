@@ -3,10 +3,10 @@
 import statistics
 from dataclasses import dataclass
 
+from swath.pages.charts import Estimate, intervals
+from swath.pages.markup import Markup, element, join, number
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
-from swath.transfer.report.charts import Estimate, intervals
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.markup import Markup, element, join, number
 
 METRICS = {
     "map_macro": "macro average precision",

@@ -2,10 +2,9 @@
 
 import json
 
+from swath.pages.markup import Markup, element, join
+from swath.pages.page import Section, table
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.page import Section
-from swath.transfer.report.tables import table
 
 
 def provenance_section(run: RunFacts, tiles: TileFacts) -> Section:

@@ -1,9 +1,9 @@
 """What it tells apart: patch tokens as colours, beside the true colours of the same ground."""
 
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.mosaic import Layout
-from swath.transfer.report.page import Section, missing
-from swath.transfer.report.pictures import Rgb, picture_figure
+from swath.pages.markup import Markup, element, join
+from swath.pages.mosaic import Layout
+from swath.pages.page import Section, missing
+from swath.pages.pictures import Rgb, picture_figure
 from swath.transfer.report.tokens import TokenPicture
 
 

@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from swath.errors import DataError
+from swath.pages.maps import atlas, scene_map
+from swath.pages.markup import Markup
+from swath.pages.mosaic import Boxes, Canvas, ground_boxes, lay_out, paint, sheet
+from swath.pages.page import Section
+from swath.pages.pictures import BARE, Display, Rgb, Rows
 from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.features import Origin, origin_of, read_features
 from swath.transfer.report.attention import TILES, attention_section, look
@@ -14,11 +19,6 @@ from swath.transfer.report.curves import learning_section
 from swath.transfer.report.facts import RunFacts, TileFacts
 from swath.transfer.report.galleries import Likeness, gallery_section, more_like_this
 from swath.transfer.report.ground import ground_section, sample_rows
-from swath.transfer.report.maps import atlas, scene_map
-from swath.transfer.report.markup import Markup
-from swath.transfer.report.mosaic import Boxes, Canvas, ground_boxes, lay_out, paint, sheet
-from swath.transfer.report.page import Section
-from swath.transfer.report.pictures import BARE, Display, Rgb, Rows
 from swath.transfer.report.provenance import provenance_section
 from swath.transfer.report.scene import scene_section
 from swath.transfer.report.tables import probe_section

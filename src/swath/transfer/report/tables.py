@@ -1,13 +1,11 @@
 """What it is worth: the probes beside their baselines, as a table and class by class."""
 
-from collections.abc import Iterable
-
+from swath.pages.charts import Bar, bars
+from swath.pages.markup import Markup, element, join, number
+from swath.pages.page import Section, missing, table
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
-from swath.transfer.report.charts import Bar, bars
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
 from swath.transfer.report.headline import METRICS, TONES, baseline
-from swath.transfer.report.markup import Markup, element, join, number
-from swath.transfer.report.page import Section, missing
 
 _TASKS = {"linear": "Linear probe", "knn": "kNN"}
 _MOST_CLASSES = 60
@@ -25,13 +23,6 @@ def probe_section(run: RunFacts, tiles: TileFacts) -> Section:
         return Section(anchor, title, lede, _how_to_probe(run, tiles))
     first, stale = next(iter(run.probes.values())), _stale(run, tiles)
     return Section(anchor, title, lede, join([_table(run.probes), *_notes(first, stale), *_per_class(first)]))
-
-
-def table(head: Iterable[str | Markup], rows: Iterable[Markup], *, fit: bool = False) -> Markup:
-    """A table that scrolls sideways on a narrow screen; `fit` makes it no wider than its words."""
-    cells = (cell if isinstance(cell, Markup) else element("th", cell) for cell in head)
-    top, body = element("thead", element("tr", *cells)), element("tbody", *rows)
-    return element("div", element("table", top, body), class_="card scroll fit" if fit else "card scroll")
 
 
 def _stale(run: RunFacts, tiles: TileFacts) -> list[str]:

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from swath.data.normalize import standardize
+from swath.pages.mosaic import Canvas
+from swath.pages.pictures import BARE, Rgb
 from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.report.colours import colours_of
-from swath.transfer.report.mosaic import Canvas
-from swath.transfer.report.pictures import BARE, Rgb
 
 _BATCH = 128
 _FITTED = 512  # windows that the components are fitted to

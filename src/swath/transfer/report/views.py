@@ -3,10 +3,10 @@
 import numpy as np
 
 from swath.augment.views import ViewPolicy, Views, make_views, overhead, paper
+from swath.pages.markup import Markup, element, join
+from swath.pages.page import Section, missing
+from swath.pages.pictures import Display, Rgb, Rows, tile_figure
 from swath.transfer.report.facts import RunFacts
-from swath.transfer.report.markup import Markup, element, join
-from swath.transfer.report.page import Section, missing
-from swath.transfer.report.pictures import Display, Rgb, Rows, tile_figure
 
 TILES = 3
 _EPOCHS = 4  # of two global views each, where there are no local ones

@@ -1,10 +1,10 @@
 """The skeleton of the page: one file, its style inside, its pictures inside, no script, nothing fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.transfer.report.markup import Markup, element, join
+from swath.pages.markup import Markup, element, join
 
 # The page may show what it carries and nothing else, even if a name should ever slip through unescaped.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -53,3 +53,10 @@ def page(title: str, *, masthead: Markup, sections: Sequence[Section], footer: M
 def missing(what: str, command: str) -> Markup:
     """One line in place of a section that cannot be filled yet: what is not there and what to type."""
     return element("p", f"{what} To fill this: ", element("code", command), class_="missing")
+
+
+def table(head: Iterable[str | Markup], rows: Iterable[Markup], *, fit: bool = False) -> Markup:
+    """A table that scrolls sideways on a narrow screen; `fit` makes it no wider than its words."""
+    cells = (cell if isinstance(cell, Markup) else element("th", cell) for cell in head)
+    top, body = element("thead", element("tr", *cells)), element("tbody", *rows)
+    return element("div", element("table", top, body), class_="card scroll fit" if fit else "card scroll")

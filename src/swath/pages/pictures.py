@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from swath.data.bands import TileFormat, true_colour
 from swath.data.normalize import to_unit
 from swath.data.store import TileStore
-from swath.transfer.report.markup import Markup, element
+from swath.pages.markup import Markup, element
 
 Rgb = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from swath.transfer.report.markup import Markup
-from swath.transfer.report.mosaic import Boxes, Canvas, Layout
-from swath.transfer.report.pictures import Rgb, picture_figure
+from swath.pages.markup import Markup
+from swath.pages.mosaic import Boxes, Canvas, Layout
+from swath.pages.pictures import Rgb, picture_figure
 
 # In the order of painting: where tiles overlap, test lies over train.
 COLOURS = {

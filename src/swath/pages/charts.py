@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swath.transfer.report.markup import Markup, element, join, number
+from swath.pages.markup import Markup, element, join, number
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 8.0, 26.0
 WIDE, SMALL = (500.0, 200.0), (290.0, 140.0)  # width and height on the screen, near enough

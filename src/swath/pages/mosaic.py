@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from swath.data.store import TileStore
-from swath.transfer.report.pictures import Display, Rows, column
+from swath.pages.pictures import Display, Rows, column
 
 Boxes = npt.NDArray[np.float64]  # (n, 4) west, south, east, north
 
