@@ -12,7 +12,7 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import DINOHead
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Network, Outcome, feature_std, move_average
+from swath.pretraining.method import Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -44,9 +44,11 @@ class Dino:
             features = torch.cat([features, self.student.backbone(views.locals_, keep_locals)])
         student_out = self.student.head(features).float()
         loss, metrics = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
-        metrics["feature_std"] = feature_std(features[: len(views.globals_)].detach())
         return Outcome(
-            loss=loss, metrics=metrics, pending={"teacher_mean": teacher_out.mean(dim=0, keepdim=True)}
+            loss=loss,
+            metrics=metrics,
+            pending={"teacher_mean": teacher_out.mean(dim=0, keepdim=True)},
+            features=features[: len(views.globals_)].detach(),
         )
 
     @torch.no_grad()

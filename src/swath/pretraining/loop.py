@@ -3,8 +3,8 @@
 import logging
 import time
 
-from swath.data.loader import Loader
-from swath.errors import MachineError, Stopped
+from swath.data.loader import Batch, Loader
+from swath.errors import MachineError, Stopped, TrainingError
 from swath.pretraining.monitor import KnnMonitor
 from swath.pretraining.state import gather
 from swath.pretraining.trainer import Trainer
@@ -16,6 +16,7 @@ from swath.runtime.signals import StopFlag
 
 SAVE_EVERY_S = 120.0
 FAILED_SAVES = 3
+BAD_STEPS_IN_A_ROW = 3
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Loop:
         self.metrics = MetricsLog(run.path / "metrics.jsonl")
         self.clock = Clock()
         self._failed_saves = 0
+        self._bad_in_a_row = 0
 
     def go(self, loader: Loader, *, start_step: int, save_every: int | None) -> None:
         """Train to the end.
@@ -71,10 +73,11 @@ class Loop:
         ) as progress:  # fmt: skip
             for batch in loader:
                 row = self.trainer.step(batch, step)
+                self._watch_for_bad_steps(step, batch, row)
                 step += 1
                 self.clock.count(len(batch.rows), waited_s=batch.wait_s)
                 self._record(step, row)
-                progress.advance(len(batch.rows), **{"loss": row["loss"]} if "loss" in row else {})
+                progress.advance(len(batch.rows), loss=row["loss"])
                 due = step % save_every == 0 if save_every else time.perf_counter() - saved_at > SAVE_EVERY_S
                 if stop:
                     log.info(f"{stop.signal}: saving ...")
@@ -93,9 +96,22 @@ class Loop:
         check = self.monitor is not None and every > 0 and (step % every == 0 or step == self.recipe.steps)
         if check and self.monitor is not None:
             row |= dict(self.monitor.measure(self.trainer.method.teacher.backbone))
-        if check or "skipped" in row or step % self.recipe.log_every == 0 or step == self.recipe.steps:
+        if check or "skipped" in row or self.recipe.is_logged(step):
             samples = step * self.recipe.batch_size
             self.metrics.append({"step": step, "samples": samples, **row, **self.clock.read()})
+
+    def _watch_for_bad_steps(self, step: int, batch: Batch, row: dict[str, float]) -> None:
+        self._bad_in_a_row = self._bad_in_a_row + 1 if "skipped" in row else 0
+        if self._bad_in_a_row:
+            log.warning(
+                f"step {step}: loss or gradient is not finite (tiles {batch.rows[:4].tolist()} ...); "
+                "step skipped, nothing changed"
+            )
+        if self._bad_in_a_row >= BAD_STEPS_IN_A_ROW:
+            raise TrainingError(
+                f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step} were not finite; the last checkpoint "
+                "is good. Try --precision float32, or a lower --lr, in a new --out."
+            )
 
     def _save(self, step: int, *, last: bool) -> None:
         """Write a checkpoint; a full disk is survived twice, as the previous checkpoint is whole."""

@@ -16,13 +16,14 @@ from swath.pretraining.schedule import StepValues
 
 @dataclass(frozen=True)
 class Outcome:
-    """One forward pass: the loss to minimise, what to log (float32 scalars), and what `commit` will need if
-    the step is taken.
+    """One forward pass: the loss to minimise, what to log (float32 scalars), what `commit` will need if the
+    step is taken, and the student's features of the global views (2 * B, D), without a gradient.
     """
 
     loss: Tensor
     metrics: dict[str, Tensor]
     pending: dict[str, Tensor]
+    features: Tensor
 
 
 class Network(nn.Module):
@@ -57,12 +58,3 @@ class Method(Protocol):
 def move_average(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """Teacher = momentum * teacher + (1 - momentum) * student, for every parameter."""
     torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1.0 - momentum)
-
-
-def feature_std(features: Tensor) -> Tensor:
-    """Mean over dimensions of the std of L2-normalised features (B, D), times sqrt(D): 1 when spread out, 0
-    when collapsed.
-    """
-    unit = nn.functional.normalize(features.float(), dim=-1)
-    spread: Tensor = unit.std(dim=0).mean() * features.shape[-1] ** 0.5
-    return spread

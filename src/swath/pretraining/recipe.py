@@ -50,6 +50,10 @@ class Recipe(BaseModel):
     precision: str
     reasons: dict[str, str]
 
+    def is_logged(self, step: int) -> bool:
+        """Whether the state after `step` steps has a row in metrics.jsonl."""
+        return step % self.log_every == 0 or step == self.steps
+
 
 @dataclass(frozen=True)
 class Archive:

@@ -13,7 +13,7 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import ProjectionHead
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Network, Outcome, feature_std, move_average
+from swath.pretraining.method import Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -34,8 +34,7 @@ class SimClr:
         features = self.student.backbone(views.globals_, keep[0] if keep else None)
         projected = self.student.head(features).float()
         loss, hit_rate = contrastive_loss(projected, temperature=TEMPERATURE)
-        metrics = {"hit_rate": hit_rate, "feature_std": feature_std(features.detach())}
-        return Outcome(loss=loss, metrics=metrics, pending={})
+        return Outcome(loss=loss, metrics={"hit_rate": hit_rate}, pending={}, features=features.detach())
 
     def commit(self, outcome: Outcome, values: StepValues) -> None:  # noqa: ARG002 -- the teacher follows the student alone
         move_average(self.teacher, self.student, values.momentum)

@@ -3,7 +3,6 @@
 Legend: B tiles a step, C bands, V views; images (B, C, H, W).
 """
 
-import logging
 import math
 from dataclasses import replace
 
@@ -16,9 +15,9 @@ from swath.data.bands import TileFormat
 from swath.data.loader import Batch
 from swath.data.normalize import standardize, to_unit
 from swath.draws import uniforms
-from swath.errors import TrainingError
 from swath.models.vit import VisionTransformer, ViTShape, drop_path_keep, shape_of
 from swath.pretraining.dino import Dino
+from swath.pretraining.health import feature_health
 from swath.pretraining.method import Method
 from swath.pretraining.optimizer import build_optimizer, clip_each, set_rates
 from swath.pretraining.recipe import Recipe
@@ -28,9 +27,6 @@ from swath.runtime import faults
 from swath.runtime.device import Precision, autocast
 
 METHODS: dict[str, type[Dino] | type[SimClr]] = {"dino": Dino, "simclr": SimClr}
-BAD_STEPS_IN_A_ROW = 3
-
-log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -50,16 +46,14 @@ class Trainer:
         self.method.student.to(device)
         self.method.teacher.to(device)
         self.optimizer = build_optimizer(self.method.student)
-        self._bad_in_a_row = 0
+        self.lr_factor = 1.0  # of the scheduled learning rate; lowered after a roll-back
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Take one step in place and return what to log; a step whose loss or gradient is not finite changes
-        nothing.
-
-        Raises:
-            TrainingError: three steps in a row were not finite.
+        nothing, and says `skipped`.
         """
         values = values_at(step, self.recipe)
+        values = replace(values, lr=values.lr * self.lr_factor)
         with torch.no_grad():
             views = self.views(batch)
         with autocast(self.device, self._precision):
@@ -74,12 +68,12 @@ class Trainer:
         # The one wait for the device in a step: whether to take it is a decision of the host.
         row = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
         if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
-            self._skip(step, batch)
-            return {"skipped": 1.0}
+            return {"skipped": 1.0, "loss": row["loss"], "grad_norm": row["grad_norm"]}
         set_rates(self.optimizer, lr=values.lr, weight_decay=values.weight_decay)
         self.optimizer.step()
         self.method.commit(outcome, values)
-        self._bad_in_a_row = 0
+        if self.recipe.is_logged(step + 1):
+            row |= feature_health(outcome.features)
         return row | self._scheduled(values)
 
     def views(self, batch: Batch) -> Views:
@@ -124,18 +118,6 @@ class Trainer:
         for name, parameter in self.method.student.named_parameters():
             if "last_layer" in name:
                 parameter.grad = None
-
-    def _skip(self, step: int, batch: Batch) -> None:
-        self._bad_in_a_row += 1
-        log.warning(
-            f"step {step}: loss or gradient is not finite (tiles {batch.rows[:4].tolist()} ...); "
-            "step skipped, nothing changed"
-        )
-        if self._bad_in_a_row >= BAD_STEPS_IN_A_ROW:
-            raise TrainingError(
-                f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step} were not finite; the last checkpoint "
-                "is good. Try --precision float32, or a lower --lr, in a new --out."
-            )
 
 
 def vit_shape(recipe: Recipe, bands: int) -> ViTShape:

@@ -11,8 +11,8 @@ _SCHEDULES = {
     "teacher_temp": "Teacher temperature",
 }  # fmt: skip
 _HEALTH = {
-    "feature_std": "Spread of features", "hit_rate": "Right partner found", "prototypes": "Prototypes in use",
-    "grad_norm": "Gradient norm",
+    "feature_std": "Spread of features", "effective_rank": "Effective rank of features",
+    "hit_rate": "Right partner found", "prototypes": "Prototypes in use", "grad_norm": "Gradient norm",
 }  # fmt: skip
 
 
