@@ -1,6 +1,7 @@
 """Small archives that whole-flow tests share, made once a session from a seed."""
 
 import os
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 import rasterio
 import torch
 from rasterio.transform import from_origin
+from s3_server import KEYS, moto, seaweedfs
+
+from swath.location import S3Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -90,3 +94,36 @@ TINY = (
 def tiny() -> list[str]:
     """Flags of a network that trains in a second."""
     return list(TINY)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory):
+    with seaweedfs(tmp_path_factory.mktemp("weed")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def moto_url():
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(seaweedfs_url, monkeypatch):
+    """`s3("tiles.lance")` is a fresh place on a real S3 server, and the environment leads there."""
+    return _reach(seaweedfs_url, monkeypatch)
+
+
+@pytest.fixture(params=["seaweedfs", "moto"])
+def any_s3(request, monkeypatch):
+    """As `s3`, on each of two implementations of the protocol."""
+    return _reach(request.getfixturevalue(f"{request.param}_url"), monkeypatch)
+
+
+def _reach(url, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = S3Path("bucket", uuid.uuid4().hex)
+    return lambda name: folder / name

@@ -10,7 +10,8 @@ import shapely
 import torch
 
 from swath.data.bands import BandGroup, TileFormat
-from swath.data.store import TileStore, TileWriter
+from swath.data.store import TileStore
+from swath.data.writer import TileWriter
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.runtime.checkpoint import save_checkpoint
 from swath.runtime.run import Run

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "swath"
-GROUND = {"errors", "files", "draws", "results", "settings_file"}  # single files that every room may use
+# Single files that every room may use.
+GROUND = {"errors", "files", "draws", "location", "results", "settings_file", "storage"}
 BELOW = {
     "config": {"errors"},
     "arguments": {"config"},
@@ -24,10 +25,12 @@ BELOW = {
     "demo": {"config", "stages"},
     "doctor": {"config", "runtime", "data"},
     "errors": set(),
-    "files": {"errors"},
+    "files": {"errors", "location", "storage"},
     "draws": set(),
-    "results": set(),
-    "settings_file": {"errors"},
+    "location": {"errors"},
+    "results": {"location"},
+    "settings_file": {"errors", "location"},
+    "storage": {"errors", "location"},
 }
 EVERYTHING = {"__init__", "cli"}
 

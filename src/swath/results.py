@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from swath.location import S3Path
+
 
 @dataclass(frozen=True)
 class Result:
@@ -21,7 +23,7 @@ class Result:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
+    if isinstance(value, Path | S3Path):
         return str(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]

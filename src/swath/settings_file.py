@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from swath.errors import UsageError
+from swath.location import S3Path
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -70,7 +71,7 @@ def plain_value(value: object) -> Any:
         return {str(name): plain_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | S3Path) else value
 
 
 def _text_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.dataset import TileDataset
 from swath.data.index import SCHEMA
-from swath.data.store import TileWriter
+from swath.data.writer import TileWriter
 from swath.errors import UsageError
 
 GROUPS = (BandGroup(("G", "R"), 4, "uint8"),)

@@ -8,7 +8,8 @@ import torch
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.loader import Loader
 from swath.data.sampler import sample_at
-from swath.data.store import TileStore, TileWriter
+from swath.data.store import TileStore
+from swath.data.writer import TileWriter
 from swath.errors import DataError
 
 GROUPS = (BandGroup(("R", "G"), 4, "uint8"),)

@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from swath import storage
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.index import SCHEMA
-from swath.data.store import TileStore, TileWriter
+from swath.data.store import TileStore
+from swath.data.writer import TileWriter
 from swath.errors import DataError, MachineError, UsageError
 
 GROUPS = (BandGroup(("B04", "B02"), 6, "uint16"), BandGroup(("B11",), 3, "float32"))
@@ -177,7 +179,7 @@ def test_a_disk_error_of_lance_becomes_a_machine_error(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError("LanceError(IO): No space left on device (os error 28)")
 
-    monkeypatch.setattr("swath.data.store.write_fragments", full)
+    monkeypatch.setattr("swath.data.writer.write_fragments", full)
     with pytest.raises(MachineError, match="no space left"):
         write(tmp_path / "tiles.lance")
     assert list(tmp_path.iterdir()) == []
@@ -218,4 +220,37 @@ def test_other_versions_and_incomplete_packs_are_refused(tmp_path, change, said)
     described = json.loads(dataset.schema.metadata[b"swath"]) | change
     dataset.update_schema_metadata({"swath": json.dumps(described)})
     with pytest.raises(DataError, match=said):
+        TileStore(path)
+
+
+def test_a_pack_on_s3_is_the_same_pack(any_s3, tmp_path):
+    there, here = write(any_s3("tiles.lance")), write(tmp_path / "tiles.lance")
+    store = TileStore(str(there))
+    rows = np.array([11, 0, 5], dtype=np.int64)
+    assert store.digest == TileStore(here).digest
+    for found, expected in zip(store.read(rows), TileStore(here).read(rows), strict=True):
+        assert np.array_equal(found, expected)
+    with pytest.raises(UsageError, match=r"s3://bucket/.*/tiles.lance exists already"):
+        write(there)
+
+
+def test_a_pack_on_s3_that_fails_leaves_nothing(any_s3):
+    path = any_s3("tiles.lance")
+
+    def fail_halfway():
+        with TileWriter(path, groups=GROUPS, info={}) as writer:
+            writer.append(columns_of(0, 2), pixels_of(2))
+            writer.append(columns_of(2, 2), pixels_of(2)[::-1])
+
+    with pytest.raises(ValueError, match="do not fit"):
+        fail_halfway()
+    assert not storage.exists(path)
+    with pytest.raises(DataError, match=r"s3://bucket/.* does not exist; make it with: swath pack"):
+        TileStore(path)
+
+
+def test_a_pack_on_s3_that_may_not_be_read_says_so(s3, monkeypatch):
+    path = write(s3("tiles.lance"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wr0ng")
+    with pytest.raises(MachineError, match=r"s3://bucket/.*tiles\.lance"):
         TileStore(path)

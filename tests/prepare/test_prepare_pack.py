@@ -12,7 +12,8 @@ from tile_archive import random_pixels, row, write_index, write_raster
 
 from swath.config import PackConfig
 from swath.data.index import read_index
-from swath.data.store import TileStore, TileWriter
+from swath.data.store import TileStore
+from swath.data.writer import TileWriter
 from swath.errors import DataError, MachineError, UsageError
 from swath.prepare import pack
 
@@ -176,7 +177,7 @@ SLOW_PACK = """
 import sys, time
 from pathlib import Path
 from swath.config import PackConfig
-from swath.data.store import TileWriter
+from swath.data.writer import TileWriter
 from swath.prepare import pack
 whole = TileWriter.finish
 def slow(self, *args, **more):

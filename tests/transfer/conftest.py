@@ -9,7 +9,8 @@ import torch
 from striped_tiles import FORMAT, SHAPE, VOCABULARY, columns_of, pixels_of, truths
 
 from swath.data.bands import TileFormat
-from swath.data.store import TileStore, TileWriter
+from swath.data.store import TileStore
+from swath.data.writer import TileWriter
 from swath.models.vit import VisionTransformer
 from swath.runtime.checkpoint import save_checkpoint
 from swath.runtime.run import Run

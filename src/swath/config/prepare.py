@@ -5,15 +5,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from swath.config.settings import Names, Seed, Settings, Share
+from swath.config.settings import Location, Names, Seed, Settings, Share
 
 
 class IndexConfig(Settings):
     """List the tiles of an archive of imagery, with their labels, in one GeoParquet file."""
 
-    source: Path
+    source: Location
     """Folder or file: scenes, a folder of tiles, or BigEarthNet patch folders."""
-    out: Path
+    out: Location
     """The index to write (GeoParquet)."""
     layout: Literal["auto", "scenes", "folder", "bigearthnet"] = "auto"
     """What the source holds: scenes to cut, ready tiles, or BigEarthNet patches."""
@@ -48,9 +48,9 @@ class IndexConfig(Settings):
 class SplitConfig(Settings):
     """Say which tiles train, validate and test."""
 
-    index: Path
+    index: Location
     """The index to split."""
-    out: Path
+    out: Location
     """The index to write."""
     by: Literal["official", "random", "blocks"] = "blocks"
     """official: keep the split of the data set; random: seeded; blocks: whole places, so that test is
@@ -81,9 +81,9 @@ class SplitConfig(Settings):
 class PackConfig(Settings):
     """Copy the pixels of an index into one dataset that training reads at full speed."""
 
-    index: Path
+    index: Location
     """The index to pack."""
-    out: Path
+    out: Location
     """The packed tiles to write (Lance)."""
     bands: Names = ()
     """Bands in the order the network will see: B04,B03,B02. All where not given."""

@@ -5,13 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from swath.config.settings import Seed, Settings
+from swath.config.settings import Location, Seed, Settings
 
 
 class PretrainConfig(Settings):
     """Teach a vision transformer what the tiles look like, without labels."""
 
-    tiles: Path
+    tiles: Location
     """Packed tiles."""
     out: Path
     """Folder of the run. The same command again goes on where it stopped."""

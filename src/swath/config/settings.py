@@ -1,8 +1,13 @@
 """What every settings model shares: frozen, no unknown keys, and the types that several of them use."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from swath.errors import UsageError
+from swath.location import S3Path, location
 
 
 def _comma_list(value: Any) -> Any:
@@ -11,6 +16,18 @@ def _comma_list(value: Any) -> Any:
     )
 
 
+def _location(value: Any) -> Any:
+    if not isinstance(value, str | os.PathLike):
+        return value
+    try:
+        return location(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+Location = Annotated[
+    Path | S3Path, BeforeValidator(_location), PlainSerializer(str, return_type=str, when_used="json")
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

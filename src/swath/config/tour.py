@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from swath.config.settings import Settings
+from swath.config.settings import Location, Settings
 
 
 class DemoConfig(Settings):
@@ -20,5 +20,5 @@ class DemoConfig(Settings):
 class DoctorConfig(Settings):
     """Say what this machine can do, what is missing, and what to type."""
 
-    data: Path | None = None
+    data: Location | None = None
     """Also look at this archive, index or packed dataset."""

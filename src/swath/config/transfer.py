@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from swath.config.settings import Seed, Settings
+from swath.config.settings import Location, Seed, Settings
 
 
 class EmbedConfig(Settings):
@@ -13,7 +13,7 @@ class EmbedConfig(Settings):
 
     run: Path
     """Folder of a run."""
-    tiles: Path
+    tiles: Location
     """Packed tiles."""
     out: Path
     """The features to write (GeoParquet)."""
@@ -26,7 +26,7 @@ class ProbeConfig(Settings):
 
     run: Path
     """Folder of a run."""
-    tiles: Path
+    tiles: Location
     """Packed tiles with labels and a split."""
     task: Literal["linear", "knn"] = "linear"
     out: Path | None = None
@@ -48,7 +48,7 @@ class ReportConfig(Settings):
 
     run: Path
     """Folder of a run."""
-    tiles: Path | None = None
+    tiles: Location | None = None
     """Packed tiles; those of the run where not given."""
     out: Path | None = None
     """The page; RUN/report.html where not given."""

@@ -3,10 +3,11 @@
 import csv
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
+from swath import storage
 from swath.errors import DataError
 from swath.files import file_aside
+from swath.location import Location
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class BadPolicy:
     flag: str = "--on-bad-file"
     skip: bool = False
     max_bad: float = 0.01
-    listing: Path | None = None
+    listing: Location | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class BadInputs:
         """
         listing = self.policy.listing
         if not self.found:
-            if listing and listing.exists():  # of an earlier try
-                listing.unlink()
+            if listing:
+                storage.remove(listing)  # of an earlier try
             return
         if listing:
             _write(listing, self.found)
@@ -82,7 +83,7 @@ class BadInputs:
         return f" See {self.policy.listing}." if self.policy.listing else ""
 
 
-def _write(path: Path, found: list[BadInput]) -> None:
+def _write(path: Location, found: list[BadInput]) -> None:
     """Columns path and reason, between them the id where there are ids."""
     columns = ("path", "id", "reason") if any(bad.id for bad in found) else ("path", "reason")
     with file_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:

@@ -1,7 +1,6 @@
 """Packed tiles as an ordinary torch Dataset, for those who bring their own training loop."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch.utils.data import Dataset
 from swath.data.normalize import to_unit
 from swath.data.store import TileStore
 from swath.errors import UsageError, did_you_mean
+from swath.location import Location
 
 
 class TileDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -25,9 +25,9 @@ class TileDataset(Dataset[tuple[Tensor, Tensor]]):
         UsageError: no such split; when read: in a process that was forked, where reading would hang.
     """
 
-    def __init__(self, tiles: Path | str, *, split: str | None = None) -> None:
-        self.path = Path(tiles)
-        store = TileStore(self.path)
+    def __init__(self, tiles: Location | str, *, split: str | None = None) -> None:
+        store = TileStore(tiles)
+        self.path = store.path
         self.vocabulary = store.vocabulary
         self.bands = store.format.bands
         self.row_numbers = _rows_of_split(store, split)

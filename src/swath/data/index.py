@@ -8,11 +8,11 @@ where one file holds all bands, or one path a band, in the order of `IndexInfo.b
 Columns beyond `SCHEMA` may follow: what one data set knows of its tiles, such as country and season.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,8 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from swath import storage
 from swath.errors import DataError, did_you_mean
-from swath.files import check_output, file_aside, sha256_of
+from swath.files import check_output, file_aside
+from swath.location import Location
 
 SCHEMA_VERSION = 1
 
@@ -119,7 +121,7 @@ class IndexWriter:
     The file appears, whole, when the block ends without an error, and not at all otherwise.
     """
 
-    def __init__(self, path: Path, info: IndexInfo, *, more: pa.Schema | None = None) -> None:
+    def __init__(self, path: Location, info: IndexInfo, *, more: pa.Schema | None = None) -> None:
         self.rows = 0
         self._schema = pa.schema([*SCHEMA, *(more or [])])
         self._path, self._info = path, info
@@ -176,19 +178,20 @@ def batches_of(rows: Iterator[dict[str, Any]], size: int = 4096) -> Iterator[pa.
         yield pa.RecordBatch.from_pylist(held, schema=SCHEMA)
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Location) -> Index:
     """Read an index whole and check that its rows can be used.
 
     Raises:
         DataError: not an index, another version, no rows, a column missing, a label outside the vocabulary,
             an id twice, or a path that leaves the root.
     """
-    if path.is_dir():
+    if storage.is_folder(path):
         raise DataError(_not_a_file(path))
-    if not path.is_file():
+    if not storage.is_file(path):
         raise DataError(f"no index at {path}. Make one: swath index SOURCE --out {path}")
+    held = storage.read_bytes(path)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(held))
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path} is not a whole Parquet file. Make it again: swath index SOURCE --out {path}"
@@ -200,16 +203,16 @@ def read_index(path: Path) -> Index:
     _check_ids(path, table["id"])
     _check_paths(path, table["paths"], info)
     _check_labels(path, table["labels"], info.vocabulary)
-    return Index(info, table, sha256_of(path))
+    return Index(info, table, hashlib.sha256(held).hexdigest())
 
 
-def _not_a_file(folder: Path) -> str:
-    if (folder / "_versions").is_dir():  # what every Lance dataset has
+def _not_a_file(folder: Location) -> str:
+    if storage.is_folder(folder / "_versions"):  # what every Lance dataset has
         return f"{folder} holds packed tiles already; expected the index that they are packed from."
     return f"{folder} is a folder; expected an index, such as {folder}/index.parquet."
 
 
-def _info_of(path: Path, schema: pa.Schema) -> IndexInfo:
+def _info_of(path: Location, schema: pa.Schema) -> IndexInfo:
     metadata = schema.metadata or {}
     if b"swath" not in metadata:
         raise DataError(
@@ -226,7 +229,7 @@ def _info_of(path: Path, schema: pa.Schema) -> IndexInfo:
     return IndexInfo.from_json(value)
 
 
-def _check_columns(path: Path, names: Sequence[str]) -> None:
+def _check_columns(path: Location, names: Sequence[str]) -> None:
     missing = [name for name in SCHEMA.names if name not in names]
     if missing:
         raise DataError(
@@ -235,7 +238,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
+def _check_ids(path: Location, ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() == len(ids):
         return
     seen: dict[str, int] = {}
@@ -247,7 +250,7 @@ def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
         seen[name] = row
 
 
-def _check_paths(path: Path, paths: pa.ChunkedArray, info: IndexInfo) -> None:
+def _check_paths(path: Location, paths: pa.ChunkedArray, info: IndexInfo) -> None:
     lengths = pc.list_value_length(paths)
     if not info.root and pc.max(lengths).as_py() == 0:
         return
@@ -267,7 +270,7 @@ def _check_paths(path: Path, paths: pa.ChunkedArray, info: IndexInfo) -> None:
         )
 
 
-def _check_labels(path: Path, labels: pa.ChunkedArray, vocabulary: tuple[str, ...]) -> None:
+def _check_labels(path: Location, labels: pa.ChunkedArray, vocabulary: tuple[str, ...]) -> None:
     names = pc.list_flatten(labels)
     known = pc.is_in(names, value_set=pa.array(vocabulary, pa.string()))
     flat = pc.index(known, value=False).as_py()

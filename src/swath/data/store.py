@@ -8,150 +8,27 @@ under "swath", written in the one commit that makes the folder a dataset: an int
 Lance is not fork-safe: open a store in the process that reads it, and do not fork afterwards.
 """
 
-import hashlib
 import json
-import queue
 import zlib
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from functools import cached_property
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import lance
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from lance.fragment import write_fragments
 
+from swath import storage
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.labels import multi_hot
 from swath.errors import DataError
-from swath.files import folder_aside
+from swath.location import Location, location
 
 SCHEMA_VERSION = 1
-_KEY = b"swath"
-_FILE_VERSION = "2.1"  # of Lance: 2.0, 2.1 and 2.2 read at the same speed (measured), pylance 1.0 knows 2.1
-_QUEUED_BATCHES = 2
+METADATA_KEY = b"swath"
 
 Pixels = npt.NDArray[Any]
-
-
-class TileWriter:
-    """Writes a pack aside; it becomes `path` when the `with` block ends after `finish`, else it vanishes.
-
-    `info` is kept as it is and comes back as TileStore.info: layout, attribution, anything JSON can say.
-
-    Raises:
-        UsageError: `path` exists already.
-        MachineError: the disk is full or cannot be written.
-    """
-
-    def __init__(self, path: Path, *, groups: tuple[BandGroup, ...], info: dict[str, Any]) -> None:
-        self._path = path
-        self._groups = groups
-        self._info = info
-        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_QUEUED_BATCHES)
-        self._schema: pa.Schema | None = None
-        self._writing: Future[list[Any]] | None = None
-        self._hash = hashlib.sha256()
-        self._finished = False
-        self.tiles = 0
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._aside = stack.enter_context(folder_aside(self._path))
-            self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="swath-pack"))
-            self._exit = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert error is not None or self._finished, "TileWriter was left without finish()"
-        self._stop_writing()
-        self._exit.__exit__(kind, error, trace)
-
-    def append(self, columns: pa.Table, pixels: list[Pixels]) -> None:
-        """Add tiles: their columns of the index, and one array (B, Cg, h, w) a group."""
-        checksums = checksums_of(pixels)
-        batch = columns.append_column("crc32", pa.array(checksums))
-        for number, (group, values) in enumerate(zip(self._groups, pixels, strict=True)):
-            batch = batch.append_column(f"pixels_{number}", _to_arrow(values, group))
-        if self._writing is None:
-            self._schema = batch.schema.remove_metadata()
-            self._writing = self._pool.submit(self._write)
-        for tile_id, checksum in zip(columns["id"].to_pylist(), checksums.tolist(), strict=True):
-            self._hash.update(f"{tile_id}\0{checksum}\n".encode())
-        self.tiles += len(columns)
-        for part in batch.combine_chunks().to_batches():
-            self._hand_over(part.replace_schema_metadata(None))
-
-    def finish(
-        self,
-        tile_format: TileFormat,
-        *,
-        vocabulary: tuple[str, ...],
-        task: str | None,
-        index_digest: str = "",
-        statistics: Mapping[str, Mapping[str, float]] | None = None,
-    ) -> str:
-        """Commit the pack, with what it says about itself, and return its digest.
-
-        Raises:
-            DataError: there are no tiles.
-        """
-        if self._writing is None or self._schema is None:
-            raise DataError(f"no tiles to write to {self._path}")
-        self._hand_over(None)
-        fragments = self._writing.result()
-        self._hash.update(",".join(tile_format.bands).encode())
-        metadata = {
-            "schema_version": SCHEMA_VERSION,
-            "complete": True,
-            "tiles": self.tiles,
-            "tile_format": tile_format.to_json(),
-            "vocabulary": vocabulary,
-            "task": task,
-            "index_digest": index_digest,
-            "statistics": statistics or {},
-            "digest": self._hash.hexdigest(),
-            "info": self._info,
-        }
-        schema = self._schema.with_metadata({_KEY: json.dumps(metadata, allow_nan=False)})
-        lance.LanceDataset.commit(str(self._aside), lance.LanceOperation.Overwrite(schema, fragments))
-        self._finished = True
-        return str(metadata["digest"])
-
-    def _hand_over(self, batch: pa.RecordBatch | None) -> None:
-        assert self._writing is not None
-        while not self._writing.done():
-            with suppress(queue.Full):
-                self._batches.put(batch, timeout=0.1)
-                return
-        self._writing.result()  # raises what stopped the writing thread
-
-    def _write(self) -> list[Any]:
-        """One large fragment: at 64 rows a call it is read at 57,000 to 60,000 tiles/s, 40 small ones at
-        13,000 and 157 at 11,000 (one core of an AMD EPYC).
-        """
-        reader = pa.RecordBatchReader.from_batches(self._schema, self._queued())
-        written: list[Any] = write_fragments(
-            reader, str(self._aside), mode="create", data_storage_version=_FILE_VERSION
-        )
-        return written
-
-    def _queued(self) -> Iterator[pa.RecordBatch]:
-        while (batch := self._batches.get()) is not None:
-            yield batch
-
-    def _stop_writing(self) -> None:
-        while self._writing is not None and not self._writing.done():
-            with suppress(queue.Full):
-                self._batches.put(None, timeout=0.1)
 
 
 class TileStore:
@@ -161,8 +38,8 @@ class TileStore:
         DataError: `path` is no pack, an incomplete one, or one of another version.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Location | str) -> None:
+        self.path = location(path) if isinstance(path, str) else path
         self._dataset, described = _open(self.path)
         self.format = TileFormat.from_json(described["tile_format"])
         self.vocabulary: tuple[str, ...] = tuple(described["vocabulary"])
@@ -255,15 +132,16 @@ def checksums_of(pixels: list[Pixels]) -> npt.NDArray[np.uint32]:
     return checksums
 
 
-def _open(path: Path) -> tuple[Any, dict[str, Any]]:
-    if not path.exists():
+def _open(path: Location) -> tuple[Any, dict[str, Any]]:
+    if not storage.exists(path):
         raise DataError(f"{path} does not exist; make it with: swath pack INDEX --out {path}")
     try:
-        dataset = lance.dataset(str(path))
+        with storage.s3_errors(path):
+            dataset = lance.dataset(str(path), storage_options=storage.lance_options(path))
     except (ValueError, OSError) as error:
         reason = "is not a folder of packed tiles, or its packing was interrupted"
         raise DataError(f"{path} {reason}; make it with: swath pack INDEX --out OTHER") from error
-    stored = (dataset.schema.metadata or {}).get(_KEY)
+    stored = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if stored is None:
         raise DataError(f"{path} is a Lance dataset, but not one that swath pack wrote")
     described: dict[str, Any] = json.loads(stored)
@@ -276,15 +154,6 @@ def _open(path: Path) -> tuple[Any, dict[str, Any]]:
     if not described.get("complete") or rows != described["tiles"]:
         raise DataError(f"{path} is incomplete ({rows} of {described.get('tiles')} tiles): pack it again")
     return dataset, described
-
-
-def _to_arrow(values: Pixels, group: BandGroup) -> pa.Array:
-    shape = (len(values), len(group.bands), group.size_px, group.size_px)
-    if values.shape != shape or values.dtype != np.dtype(group.dtype):
-        raise ValueError(f"pixels {values.shape} {values.dtype} do not fit {shape} {group.dtype}")
-    flat = np.ascontiguousarray(values, dtype=np.dtype(group.dtype).newbyteorder("<"))
-    width = flat.nbytes // len(flat)
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(flat), [None, pa.py_buffer(flat)])
 
 
 def _from_arrow(column: pa.ChunkedArray, group: BandGroup) -> Pixels:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from swath import storage
 from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter
@@ -17,6 +18,7 @@ from swath.datasets.bigearthnet import archive as bigearthnet
 from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
 from swath.errors import DataError, UsageError
+from swath.location import Location, S3Path
 from swath.results import Result
 from swath.runtime.progress import Progress
 
@@ -35,7 +37,7 @@ _OF_SCENES = ("tile_px", "stride_px", "max_nodata", "min_share", "partial_labels
 class IndexResult(Result):
     """What was indexed. `vocabulary` counts the tiles of each label, `skipped` what was left out and why."""
 
-    out: Path
+    out: Location
     layout: str
     files: int
     tiles: int
@@ -57,12 +59,12 @@ def run(config: IndexConfig) -> IndexResult:
         UsageError: a setting does not go with what the source holds.
     """
     started = time.monotonic()
-    if config.out.is_dir():
+    if storage.is_folder(config.out):
         raise UsageError(
             f"{config.out} is a folder; --out is the file to write, "
             f"for example {config.out / 'index.parquet'}"
         )
-    if str(config.source).startswith("s3:"):
+    if isinstance(config.source, S3Path):
         raise UsageError(f"{config.source}: reading from S3 is not supported yet. Copy the files here first.")
     if not config.source.exists():
         raise UsageError(f"no folder or file {config.source}. Give the folder that holds the imagery.")
@@ -86,7 +88,7 @@ def run(config: IndexConfig) -> IndexResult:
         if writer.rows == 0:
             raise DataError(_nothing_left(config, layout))
     if not layout.bad.found:
-        _listing(config).unlink(missing_ok=True)
+        storage.remove(_listing(config))
     return IndexResult(
         out=config.out,
         layout=layout_name,
@@ -131,7 +133,7 @@ def _asked(config: IndexConfig) -> Asked:
     )
 
 
-def _listing(config: IndexConfig) -> Path:
+def _listing(config: IndexConfig) -> Location:
     return config.out.with_name(f"{config.out.stem}.bad_files.csv")
 
 

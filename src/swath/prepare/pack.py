@@ -22,9 +22,11 @@ from swath.data.bands import choose_bands
 from swath.data.index import SCHEMA, Index, read_index
 from swath.data.raster import gdal_ready
 from swath.data.statistics import TileStatistics
-from swath.data.store import TileWriter, tile_bytes
+from swath.data.store import tile_bytes
+from swath.data.writer import TileWriter
 from swath.errors import DataError
 from swath.files import check_is_free
+from swath.location import Location
 from swath.prepare.tile_reader import COLUMNS, TileReader
 from swath.results import Result
 from swath.runtime.lock import is_alive
@@ -43,7 +45,7 @@ Pixels = npt.NDArray[Any]
 class PackResult(Result):
     """`bytes` are of pixels, as stored; `skipped` counts bad tiles that were left out."""
 
-    out: Path
+    out: Location
     tiles: int
     skipped: int
     bands: tuple[str, ...]
@@ -176,8 +178,10 @@ def _about(index: Index) -> dict[str, Any]:
     return {name: info[name] for name in ("layout", "root", "tile_px", "stride_px", "licence", "attribution")}
 
 
-def _remove_leftovers(out: Path) -> None:
+def _remove_leftovers(out: Location) -> None:
     """What a pack to `out` that was killed left behind; its name ends in the number of its process."""
+    if not isinstance(out, Path):
+        return
     for path in out.parent.glob(f".{out.name}.*.tmp"):
         pid = re.fullmatch(r"\.(\d+)\.tmp", path.name.removeprefix(f".{out.name}"))
         if pid and is_alive(int(pid[1])):
@@ -187,7 +191,7 @@ def _remove_leftovers(out: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _result(out: Path, reader: TileReader, *, tiles: int, skipped: int, seconds: float) -> PackResult:
+def _result(out: Location, reader: TileReader, *, tiles: int, skipped: int, seconds: float) -> PackResult:
     num_bytes = tiles * tile_bytes(reader.groups)
     return PackResult(
         out=out,

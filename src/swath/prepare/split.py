@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from swath.data.index import Index, IndexWriter, read_index
 from swath.data.labels import multi_hot
 from swath.data.split import BlockGrid, Shares, block_split, overlaps_on_ground, random_split
 from swath.errors import DataError, UsageError, did_you_mean
+from swath.location import Location
 from swath.results import Result
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _SPELLINGS = {
 class SplitResult(Result):
     """`counts`: tiles by split. `label_divergence`: see data.split.BlockSplit; 0 where all shares agree."""
 
-    out: Path
+    out: Location
     by: str
     counts: dict[str, int]
     blocks: int | None

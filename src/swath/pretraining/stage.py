@@ -14,6 +14,7 @@ from swath.config import PretrainConfig
 from swath.data.bands import TileFormat, check_same_input
 from swath.data.loader import Loader
 from swath.data.store import TileStore
+from swath.location import absolute
 from swath.models.weights import load_backbone, load_weights
 from swath.pretraining.estimate import Estimate, estimate, measure_rate
 from swath.pretraining.loop import Loop
@@ -67,7 +68,7 @@ def run(config: PretrainConfig) -> Run | Estimate:
             _start_from(config.init, trainer)  # before a run is written: the weights may not fit
         start = _resume(checkpoint, trainer)
         if found is None:
-            resolved = {"tiles": str(config.tiles.resolve()), "recipe": recipe.model_dump(), "asked": asked}
+            resolved = {"tiles": absolute(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
             found = Run.create(config.out, resolved, command=command_line("pretrain", config))
         return _train(found, trainer, tiles, start=start, save_every=config.save_every)
 

@@ -9,6 +9,7 @@ from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.files import file_aside
+from swath.location import location
 from swath.pages.page import page
 from swath.pages.pictures import Display
 from swath.results import Result
@@ -59,7 +60,7 @@ def _open(config: ReportConfig) -> Inputs:
     stored = opened.config.get("tiles")
     if config.tiles is None and not isinstance(stored, str):
         raise UsageError(f"{config.run} does not say which tiles it was trained on; give them: --tiles TILES")
-    store = TileStore(config.tiles or Path(str(stored)))
+    store = TileStore(config.tiles or location(str(stored)))
     backbone = _backbone(opened)
     if backbone:
         backbone.check_fits(store.format, where=str(store.path))
@@ -76,7 +77,7 @@ def _as_given(config: ReportConfig, opened: Run) -> str:
     """The path of the tiles as somebody typed it; the absolute one says little on another machine."""
     asked = opened.config.get("asked")
     typed = asked.get("tiles") if isinstance(asked, dict) else None
-    return str(config.tiles or typed or Path(str(opened.config["tiles"])).name)
+    return str(config.tiles or typed or location(str(opened.config["tiles"])).name)
 
 
 def _backbone(opened: Run) -> FrozenBackbone | None:
