@@ -42,9 +42,21 @@ def test_a_weight_counts_like_repeated_rows(decimals):
     again = np.repeat(np.arange(len(scores)), weights)
     rankings = ClassRankings(scores, labels)
     expected = average_precision_score(labels[again], scores[again], average=None)
-    np.testing.assert_allclose(rankings.per_class(weights.astype(float)), expected, atol=1e-12)
+    column = weights.astype(np.float32)[:, None]
+    np.testing.assert_allclose(rankings.per_class(column)[:, 0], expected, atol=1e-12)
     micro_again = average_precision_score(labels[again], scores[again], average="micro")
-    assert abs(rankings.micro(weights.astype(float)) - micro_again) < 1e-12
+    assert abs(rankings.micro(column)[0] - micro_again) < 1e-12
+
+
+def test_many_weightings_at_once_equal_one_after_the_other_also_over_many_blocks():
+    scores, labels = tiles(count=9000)
+    weights = np.random.default_rng(2).integers(0, 3, (9000, 5)).astype(np.float32)
+    rankings = ClassRankings(scores, labels)
+    one_by_one = [rankings.micro(weights[:, [r]])[0] for r in range(5)]
+    np.testing.assert_allclose(rankings.micro(weights), one_by_one, rtol=0, atol=1e-14)
+    again = np.repeat(np.arange(9000), weights[:, 3].astype(int))
+    expected = average_precision_score(labels[again], scores[again], average="macro")
+    assert abs(rankings.macro(weights)[3] - expected) < 1e-12
 
 
 def test_a_class_without_positives_is_left_out_of_macro_and_never_zero_or_one():

@@ -75,7 +75,7 @@ def test_knn_single_label_equals_scikit_learn(make_pack, make_run):
     expected = average_precision_score(truth[:, :3], votes, average="macro")
     assert result.map_macro[0] == pytest.approx(expected, abs=1e-4)
     assert (result.settings["k"], result.settings["temperature"]) == (7, 0.1)
-    assert set(result.gain_over_untrained) == {"map_macro", "map_micro", "accuracy"}
+    assert set(result.gain_over_untrained) == {"map_macro", "map_micro", "f1_macro", "f1_micro", "accuracy"}
 
 
 def test_the_json_has_the_promised_shape_and_is_what_the_result_says(make_pack, make_run):

@@ -1,5 +1,7 @@
 """What every score asks of its inputs: arrays that fit, finite numbers, labels that tell tiles apart."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,7 +29,7 @@ def check_finite(values: Floats, *, what: str) -> None:
         )
 
 
-def check_rows(values: Floats, labels: Labels, *, what: str) -> None:
+def check_rows(values: npt.NDArray[Any], labels: Labels, *, what: str) -> None:
     """Refuse labels (N, K) of other tiles than `values` (N, ...).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Several sets of scores judged on the same test tiles and the same resamples: differences are paired."""
+"""Answers to an exam, judged on the same test tiles and the same resamples: differences are paired."""
 
 import logging
 from dataclasses import dataclass
@@ -8,15 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import DataError
-from swath.scores.average_precision import ClassRankings, Weights
-from swath.scores.classes import hits
+from swath.scores.average_precision import ClassRankings, Numbers, Weights, mean_of_defined
+from swath.scores.classes import Decisions, F1Counts, hits
 from swath.scores.inputs import Labels
-from swath.scores.intervals import Interval, Resampling, bootstrap
+from swath.scores.intervals import Estimate, Resampling, bootstrap
 
+MEASURES = ("map_macro", "map_micro", "f1_macro", "f1_micro")
 _FEW_BLOCKS = 10
 log = logging.getLogger(__name__)
 
 Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a probe says of the test tiles: scores (N, K) to rank them by, and decisions (N, K) for F1."""
+
+    scores: Scores
+    decided: Decisions
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +51,11 @@ class Exam:
                 f"no class has {self.min_positives} positive tiles among {len(self.labels)} test tiles: "
                 "nothing can be scored. Use a lower --min-positives, or another split."
             )
+        if self.by == "block" and self.resampling.num_groups < _FEW_BLOCKS:
+            log.warning(
+                f"test tiles lie in {self.resampling.num_groups} blocks only: intervals are rough. Smaller "
+                "blocks, with swath split --block-m, make them better"
+            )
 
     @property
     def kept(self) -> npt.NDArray[np.intp]:
@@ -55,65 +69,63 @@ class Exam:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        return ("map_macro", "map_micro", "accuracy") if self.single_label else ("map_macro", "map_micro")
+        return (*MEASURES, "accuracy") if self.single_label else MEASURES
+
+    def describe(self) -> dict[str, Any]:
+        """How the intervals come about: a round draws `groups` times `by` (block or tile)."""
+        return {
+            "min_positives": self.min_positives,
+            "by": self.by,
+            "groups": self.resampling.num_groups,
+            "rounds": self.resampling.rounds,
+            "seed": self.resampling.seed,
+        }
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Intervals by measure, AP by class, and by measure the paired difference from the reference."""
+    """Estimates by measure, and AP by class with its interval, its share of test tiles and their number."""
 
-    intervals: dict[str, Interval]
+    estimates: dict[str, Estimate]
     per_class: dict[str, dict[str, Any]]
-    gain: dict[str, Interval]
 
     def to_json(self) -> dict[str, Any]:
-        values = {name: interval.to_json() for name, interval in self.intervals.items()}
+        values = {name: estimate.interval.to_json() for name, estimate in self.estimates.items()}
         return {"accuracy": None, **values, "per_class": self.per_class}
 
+    def gain_over(self, other: "Judgement") -> dict[str, Estimate]:
+        """By measure the paired difference from another judgement of the same exam."""
+        return {name: found.minus(other.estimates[name]) for name, found in self.estimates.items()}
 
-def judge(scores: dict[str, Scores], exam: Exam, *, against: str) -> dict[str, Judgement]:
-    """Judge scores (N, K) by name; each is also compared with the scores named `against`, round by round."""
-    if exam.by == "block" and exam.resampling.num_groups < _FEW_BLOCKS:
-        log.warning(
-            f"test tiles lie in {exam.resampling.num_groups} blocks only: intervals are rough. Smaller "
-            "blocks, with swath split --block-m, make them better"
-        )
-    judged = {name: _Candidate(values, exam) for name, values in scores.items()}
-    measures, names = exam.measures, list(scores)
 
-    def statistics(weights: Weights) -> npt.NDArray[np.float64]:
-        values = np.stack([one.statistics(weights) for one in judged.values()])  # (names, measures)
-        return np.concatenate([values, values - values[names.index(against)]]).ravel()
+def judge(answers: Answers, exam: Exam) -> Judgement:
+    """Score answers; two judgements of the same exam are on the same rounds."""
+    kept = exam.kept
+    rankings = ClassRankings(answers.scores[:, kept], exam.labels[:, kept])
+    f1 = F1Counts(answers.decided[:, kept], exam.labels[:, kept])
+    right = hits(answers.scores, exam.labels).astype(np.float32) if exam.single_label else None
+
+    def statistics(weights: Weights) -> Numbers:
+        per_class = rankings.per_class(weights)
+        rows = [mean_of_defined(per_class), rankings.micro(weights), f1.macro(weights), f1.micro(weights)]
+        if right is not None:
+            rows.append((right @ weights) / weights.sum(axis=0, dtype=np.float64))
+        return np.vstack([*rows, per_class])
 
     found = bootstrap(statistics, exam.resampling)
-    rows = [
-        dict(zip(measures, found[i : i + len(measures)], strict=True))
-        for i in range(0, len(found), len(measures))
-    ]
-    return {
-        name: Judgement(rows[i], judged[name].per_class(exam), rows[len(names) + i])
-        for i, name in enumerate(names)
-    }
+    named = dict(zip(exam.measures, found, strict=False))
+    return Judgement(named, _by_class(found[len(named) :], exam))
 
 
-class _Candidate:
-    """One set of scores, sorted once."""
-
-    def __init__(self, scores: Scores, exam: Exam) -> None:
-        self._rankings = ClassRankings(scores[:, exam.kept], exam.labels[:, exam.kept])
-        self._hits = hits(scores, exam.labels) if exam.single_label else None
-
-    def statistics(self, weights: Weights) -> npt.NDArray[np.float64]:
-        values = [self._rankings.macro(weights), self._rankings.micro(weights)]
-        if self._hits is not None:
-            values.append(float(self._hits @ weights / weights.sum()))
-        return np.asarray(values)
-
-    def per_class(self, exam: Exam) -> dict[str, dict[str, Any]]:
-        """AP, share of test tiles with the class, and their number, by class name."""
-        precisions = self._rankings.per_class(np.ones(len(exam.labels)))
-        counts = exam.labels[:, exam.kept].sum(axis=0, dtype=np.int64)
-        return {
-            exam.vocabulary[k]: {"ap": float(ap), "prevalence": float(n / len(exam.labels)), "n": int(n)}
-            for k, ap, n in zip(exam.kept, precisions, counts, strict=True)
+def _by_class(estimates: list[Estimate], exam: Exam) -> dict[str, dict[str, Any]]:
+    counts = exam.labels[:, exam.kept].sum(axis=0, dtype=np.int64)
+    rows = {}
+    for k, estimate, n in zip(exam.kept, estimates, counts, strict=True):
+        value, low, high = estimate.interval.to_json()
+        rows[exam.vocabulary[k]] = {
+            "ap": value,
+            "interval": [low, high],
+            "prevalence": float(n / len(exam.labels)),
+            "n": int(n),
         }
+    return rows

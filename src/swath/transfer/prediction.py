@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath.scores.classes import best_class
 from swath.scores.knn import knn_scores
-from swath.scores.logistic import LogisticProbe, fit_logistic
+from swath.scores.logistic import LogisticProbe, Task, fit_logistic
 from swath.scores.strength import FOLDS, choose_strength, folds
-from swath.transfer.comparison import Scores
+from swath.transfer.comparison import Answers, Scores
 from swath.transfer.examples import Examples
 
 Features = npt.NDArray[np.float32]
@@ -17,9 +18,9 @@ Features = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Scores (N, K) of the test tiles, how the probe was set, and the probe itself where it is linear."""
+    """Answers for the test tiles, how the probe was set, and the probe itself where it is linear."""
 
-    scores: Scores
+    answers: Answers
     settings: dict[str, Any]
     probe: LogisticProbe | None = None
     tried: dict[float, float] = field(default_factory=dict)
@@ -40,14 +41,16 @@ def by_logistic_regression(features: Features, examples: Examples, *, seed: int)
         features[train], examples.labels[train], strength=choice.strength, task=examples.task
     )
     settings = {"strength": choice.strength, "chosen_on": chosen_on}
-    return Prediction(probe.scores(features[examples.test]), settings, probe, choice.tried)
+    scores = probe.scores(features[examples.test])
+    return Prediction(_answers(scores, examples.task, threshold=0.0), settings, probe, choice.tried)
 
 
 def by_neighbours(features: Features, examples: Examples, *, k: int, temperature: float) -> Prediction:
     """Weighted nearest neighbours by cosine on features (N, D) as they are."""
     train, test = features[examples.train], features[examples.test]
     scores = knn_scores(train, examples.labels[examples.train], test, k=k, temperature=temperature)
-    return Prediction(scores, {"k": min(k, len(train)), "temperature": temperature})
+    answers = _answers(scores, examples.task, threshold=0.5)
+    return Prediction(answers, {"k": min(k, len(train)), "temperature": temperature})
 
 
 def standardised(features: Features, examples: Examples) -> Features:
@@ -56,3 +59,8 @@ def standardised(features: Features, examples: Examples) -> Features:
     std = train.std(axis=0)
     std[std == 0] = 1
     return np.asarray((features - train.mean(axis=0)) / std, dtype=np.float32)
+
+
+def _answers(scores: Scores, task: Task, *, threshold: float) -> Answers:
+    """One label a tile: its best class; several: every class above the threshold of an even chance."""
+    return Answers(scores, best_class(scores) if task == "class" else scores > threshold)

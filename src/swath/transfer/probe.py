@@ -52,10 +52,13 @@ class ProbeResult(Result):
     n_test: int
     map_macro: list[float]
     map_micro: list[float]
+    f1_macro: list[float]
+    f1_micro: list[float]
     accuracy: list[float] | None
     per_class: dict[str, dict[str, Any]]
     baselines: dict[str, dict[str, Any]]
     gain_over_untrained: dict[str, list[float]]
+    p_no_gain: dict[str, float]
     left_out: list[str]
     settings: dict[str, Any]
     details: dict[str, Any]
@@ -103,7 +106,7 @@ def run(config: ProbeConfig) -> ProbeResult:
     for name, features in _feature_sets(config, store, examples, backbone):
         log.info("%s probe on %s, %d numbers a tile", config.task, name, features.shape[1])
         predictions[name] = _predict(name, features, examples, config)
-    judged = judge({name: p.scores for name, p in predictions.items()}, exam, against=UNTRAINED)
+    judged = {name: judge(prediction.answers, exam) for name, prediction in predictions.items()}
     result = ProbeResult(
         task=examples.task,
         probe=config.task,
@@ -111,7 +114,7 @@ def run(config: ProbeConfig) -> ProbeResult:
         n_test=len(examples.test),
         **_numbers(judged),
         left_out=list(exam.left_out),
-        settings=predictions[PRETRAINED].settings | _settings(config, exam),
+        settings=predictions[PRETRAINED].settings | {"weights": config.weights} | exam.describe(),
         details=_details(examples, backbone, predictions),
         digests={
             "checkpoint": backbone.weights.checkpoint,
@@ -159,20 +162,11 @@ def _exam(examples: Examples, config: ProbeConfig) -> Exam:
 
 def _numbers(judged: dict[str, Judgement]) -> dict[str, Any]:
     """The measured fields of a ProbeResult."""
-    gain = {name: interval.to_json() for name, interval in judged[PRETRAINED].gain.items()}
-    baselines = {name: judged[name].to_json() for name in BASELINES}
-    return judged[PRETRAINED].to_json() | {"baselines": baselines, "gain_over_untrained": gain}
-
-
-def _settings(config: ProbeConfig, exam: Exam) -> dict[str, Any]:
-    """How the numbers came about: a bootstrap round draws `groups` times `by` (block or tile)."""
-    return {
-        "weights": config.weights,
-        "min_positives": config.min_positives,
-        "by": exam.by,
-        "groups": exam.resampling.num_groups,
-        "rounds": config.rounds,
-        "seed": config.seed,
+    gain = judged[PRETRAINED].gain_over(judged[UNTRAINED])
+    return judged[PRETRAINED].to_json() | {
+        "baselines": {name: judged[name].to_json() for name in BASELINES},
+        "gain_over_untrained": {name: found.interval.to_json() for name, found in gain.items()},
+        "p_no_gain": {name: found.p_value for name, found in gain.items()},
     }
 
 
