@@ -6,7 +6,7 @@ import pytest
 from swath.datasets.bigearthnet.archive import BANDS, find
 from swath.datasets.bigearthnet.labels import CLASSES_19
 from swath.datasets.layout import Asked
-from swath.errors import DataError, UsageError
+from swath.errors import DataError
 
 PATCH = "S2A_MSIL2A_20170613T101031_87_48"
 
@@ -68,8 +68,6 @@ def test_a_patch_twice_is_refused(tmp_path, patch):
         find(tmp_path, Asked())
 
 
-def test_other_labels_and_other_folders_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="BigEarthNet brings"):
-        find(tmp_path, Asked(label_column="class"))
+def test_a_folder_without_patches_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no BigEarthNet v1 patch folders"):
         find(tmp_path, Asked())

@@ -12,7 +12,8 @@ class IndexConfig(Settings):
     """List the tiles of an archive of imagery, with their labels, in one GeoParquet file."""
 
     source: Location
-    """Folder or file: scenes, a folder of tiles, or BigEarthNet patch folders."""
+    """Folder or file: scenes, a folder of tiles, BigEarthNet patch folders; or bigearthnet:v1, bigearthnet:v2
+    for all its patches without pixels."""
     out: Location
     """The index to write (GeoParquet)."""
     layout: Literal["auto", "scenes", "folder", "bigearthnet"] = "auto"
@@ -35,6 +36,13 @@ class IndexConfig(Settings):
     """Tiles with a larger share of nodata pixels are left out, and counted."""
     band_pattern: str | None = None
     """Regular expression with a group (?P<band>...) that finds the band in a file name (without suffix)."""
+    metadata: Location | None = None
+    """BigEarthNet v2: its table of labels and splits, metadata.parquet."""
+    class_order: Literal["original", "alphabetical"] | None = None
+    """BigEarthNet: order of the 19 classes; as published where not given: original for v1, alphabetical
+    for v2."""
+    recommended: bool = False
+    """BigEarthNet v1: leave out patches with seasonal snow, cloud or shadow, or none of the 19 classes."""
     on_bad_file: Literal["error", "skip"] = "error"
     """error: stop and name the bad files; skip: leave them out and list them in NAME.bad_files.csv beside the
     index (a scene or patch with a bad file is left out whole)."""

@@ -6,24 +6,34 @@ from pathlib import Path, PurePosixPath
 from swath.data.bands import band_of_file
 from swath.data.polygons import SUFFIXES
 from swath.data.raster import inspect
+from swath.datasets.bigearthnet.catalogue import PREFIX
 from swath.datasets.bigearthnet.names import JSON_SUFFIX
 from swath.datasets.layout import Asked, raster_files
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
+from swath.location import Location, S3Path
 
 _LARGEST_TILE_PX = 512
 _LOOK_AT = 16
 
 
-def detect(source: Path, asked: Asked) -> tuple[str, str]:
+def detect(source: Location, asked: Asked) -> tuple[str, str]:
     """The layout ("scenes", "folder", "bigearthnet") and the reason, in words.
 
     Raises:
         DataError, UsageError: there is no imagery at `source`.
     """
-    if source.is_file():
-        return "scenes", "one file"
-    if source.is_dir() and next(source.rglob(f"S2*{JSON_SUFFIX}"), None) is not None:
+    if str(source).startswith(PREFIX):
+        return "bigearthnet", "the name of a data set"
+    if isinstance(source, S3Path):
+        raise UsageError(f"{source}: reading from S3 is not supported yet. Copy the files here first.")
+    if not source.exists():
+        raise UsageError(f"no folder or file {source}. Give the folder that holds the imagery.")
+    if next(source.rglob(f"S2*{JSON_SUFFIX}"), None) is not None:
         return "bigearthnet", f"folders with *{JSON_SUFFIX}"
+    return ("scenes", "one file") if source.is_file() else _local(source, asked)
+
+
+def _local(source: Path, asked: Asked) -> tuple[str, str]:
     if asked.labels is not None:
         drawn = asked.labels.suffix.lower() in SUFFIXES
         return ("scenes", "labels are polygons") if drawn else ("folder", "labels are a table")

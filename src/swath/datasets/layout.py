@@ -13,6 +13,7 @@ import pyarrow as pa
 from swath.data.bad_inputs import BadInputs, BadPolicy
 from swath.data.index import IndexInfo
 from swath.errors import DataError, UsageError
+from swath.location import Location
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ class Asked:
     stride_px: int | None = None
     max_nodata: float = 0.0
     band_pattern: str | None = None
+    metadata: Location | None = None
+    pixels: Location | None = None
+    class_order: str | None = None
+    recommended: bool = False
     max_pixels: int = 270_000_000
     bad_files: BadPolicy = field(default_factory=BadPolicy)
 

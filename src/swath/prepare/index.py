@@ -3,39 +3,46 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from swath import storage
 from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter
 from swath.datasets import folder, scenes
-from swath.datasets.bigearthnet import archive as bigearthnet
+from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
 from swath.errors import DataError, UsageError
-from swath.location import Location, S3Path
+from swath.location import Location
 from swath.results import Result
 from swath.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-_FIND: dict[str, Callable[[Path, Asked], Layout]] = {
+_FIND: dict[str, Callable[[Any, Asked], Layout]] = {
     "scenes": scenes.find,
     "folder": folder.find,
     "bigearthnet": bigearthnet.find,
 }
 # Settings of scenes: ready tiles are not cut, and no polygons are laid over them.
 _OF_SCENES = ("tile_px", "stride_px", "max_nodata", "min_share", "partial_labels")
+_OF_BIGEARTHNET = ("metadata", "class_order", "recommended")
+_KINDS = {"split": "splits", "country": "countries", "season": "seasons"}  # column -> field of the result
+_FLAGS = ("recommended", "seasonal_snow", "cloud_or_shadow", "without_label")
 
 
 @dataclass(frozen=True)
 class IndexResult(Result):
-    """What was indexed. `vocabulary` counts the tiles of each label, `skipped` what was left out and why."""
+    """What was indexed. `vocabulary` counts the tiles of each label, `skipped` what was left out and why.
+
+    From `splits` to `without_label`: what published data sets know of their tiles.
+    """
 
     out: Location
     layout: str
@@ -46,8 +53,16 @@ class IndexResult(Result):
     task: str | None
     labelled: int
     vocabulary: dict[str, int]
+    class_order: str | None
     skipped: dict[str, int]
     seconds: float
+    splits: dict[str, int] = field(default_factory=dict)
+    countries: dict[str, int] = field(default_factory=dict)
+    seasons: dict[str, int] = field(default_factory=dict)
+    recommended: int | None = None
+    seasonal_snow: int | None = None
+    cloud_or_shadow: int | None = None
+    without_label: int | None = None
 
 
 def run(config: IndexConfig) -> IndexResult:
@@ -59,23 +74,7 @@ def run(config: IndexConfig) -> IndexResult:
         UsageError: a setting does not go with what the source holds.
     """
     started = time.monotonic()
-    if storage.is_folder(config.out):
-        raise UsageError(
-            f"{config.out} is a folder; --out is the file to write, "
-            f"for example {config.out / 'index.parquet'}"
-        )
-    if isinstance(config.source, S3Path):
-        raise UsageError(f"{config.source}: reading from S3 is not supported yet. Copy the files here first.")
-    if not config.source.exists():
-        raise UsageError(f"no folder or file {config.source}. Give the folder that holds the imagery.")
-    asked = _asked(config)
-    layout_name, why = (
-        (config.layout, "asked for") if config.layout != "auto" else detect(config.source, asked)
-    )
-    logger.info(f"layout: {layout_name} ({why})")
-    if layout_name != "scenes":
-        _refuse_what_ready_tiles_ignore(config, layout_name)
-    layout = _FIND[layout_name](config.source, asked)
+    layout_name, layout = _understood(config)
     counts = _Counts()
     with (
         Progress(None, unit="tiles", label="indexing") as progress,
@@ -89,6 +88,7 @@ def run(config: IndexConfig) -> IndexResult:
             raise DataError(_nothing_left(config, layout))
     if not layout.bad.found:
         storage.remove(_listing(config))
+    bad = {f"bad {layout.bad.what}": len(layout.bad.found)} if layout.bad.found else {}
     return IndexResult(
         out=config.out,
         layout=layout_name,
@@ -97,23 +97,66 @@ def run(config: IndexConfig) -> IndexResult:
         bands=layout.info.bands,
         tile_px=layout.info.tile_px,
         task=layout.info.task,
+        class_order=layout.info.class_order or None,
         labelled=counts.labelled,
-        vocabulary={name: counts.labels[name] for name in layout.info.vocabulary},
-        skipped=dict(layout.skipped)
-        | ({f"bad {layout.bad.what}": len(layout.bad.found)} if layout.bad.found else {}),
+        vocabulary=counts.of("labels", layout.info.vocabulary),
+        **counts.published(),
+        skipped=dict(layout.skipped) | bad,
         seconds=round(time.monotonic() - started, 3),
     )
 
 
+def _understood(config: IndexConfig) -> tuple[str, Layout]:
+    if storage.is_folder(config.out):
+        raise UsageError(
+            f"{config.out} is a folder; --out is the file to write, "
+            f"for example {config.out / 'index.parquet'}"
+        )
+    asked = _asked(config)
+    layout_name, why = (
+        detect(config.source, asked) if config.layout == "auto" else (str(config.layout), "asked for")
+    )
+    logger.info(f"layout: {layout_name} ({why})")
+    _refuse_what_changes_nothing(config, layout_name)
+    return layout_name, _FIND[layout_name](config.source, asked)
+
+
 class _Counts:
+    """Tiles by label, and by the columns that published data sets have beyond those of every index."""
+
     def __init__(self) -> None:
         self.labelled = 0
-        self.labels: Counter[str] = Counter()
+        self._found: dict[str, Counter[Any]] = {}
 
     def add(self, batch: pa.RecordBatch) -> None:
         labels = batch["labels"]
         self.labelled += len(labels) - labels.null_count
-        self.labels.update(labels.flatten().to_pylist())
+        self._count("labels", labels.flatten())
+        for name in (*_KINDS, *_FLAGS):
+            if name in batch.schema.names:
+                self._count(name, batch[name])
+
+    def of(self, column: str, values: Iterable[str]) -> dict[str, int]:
+        found = self._found.get(column, Counter())
+        return {value: found[value] for value in values}
+
+    def published(self) -> dict[str, Any]:
+        """Fields of IndexResult; what no tile has is left out."""
+        kinds: dict[str, Any] = {
+            plural: dict(sorted((name, n) for name, n in self._found[column].items() if name is not None))
+            for column, plural in _KINDS.items()
+            if column in self._found
+        }
+        return kinds | {
+            name: self._found[name][True]
+            for name in _FLAGS
+            if {True, False} & self._found.get(name, {}).keys()
+        }
+
+    def _count(self, name: str, values: pa.Array) -> None:
+        counts = pc.value_counts(values)
+        pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+        self._found.setdefault(name, Counter()).update(dict(pairs))
 
 
 def _asked(config: IndexConfig) -> Asked:
@@ -128,6 +171,9 @@ def _asked(config: IndexConfig) -> Asked:
         stride_px=config.stride_px,
         max_nodata=config.max_nodata,
         band_pattern=config.band_pattern,
+        metadata=config.metadata,
+        class_order=config.class_order,
+        recommended=config.recommended,
         max_pixels=config.max_pixels,
         bad_files=BadPolicy(skip=skip, max_bad=config.max_bad, listing=_listing(config) if skip else None),
     )
@@ -137,18 +183,26 @@ def _listing(config: IndexConfig) -> Location:
     return config.out.with_name(f"{config.out.stem}.bad_files.csv")
 
 
-def _refuse_what_ready_tiles_ignore(config: IndexConfig, layout_name: str) -> None:
-    values = {name: getattr(config, name) for name in _OF_SCENES if name in config.model_fields_set}
+def _refuse_what_changes_nothing(config: IndexConfig, layout_name: str) -> None:
+    refused = (() if layout_name == "scenes" else _OF_SCENES) + (
+        () if layout_name == "bigearthnet" else _OF_BIGEARTHNET
+    )
+    values = {name: getattr(config, name) for name in refused if name in config.model_fields_set}
     flags = ", ".join(
         f"--{name.replace('_', '-')}"
         for name, value in values.items()
         if value is not None and value is not False
     )
-    if flags:
+    if not flags:
+        return
+    if set(values) & set(_OF_BIGEARTHNET):
         raise UsageError(
-            f"{flags} would change nothing: the layout {layout_name} has ready tiles. "
-            f"Leave out {flags}, or cut the files as scenes: --layout scenes"
+            f"{flags} would change nothing: the layout {layout_name} is not BigEarthNet. Leave out {flags}."
         )
+    raise UsageError(
+        f"{flags} would change nothing: the layout {layout_name} has ready tiles. "
+        f"Leave out {flags}, or cut the files as scenes: --layout scenes"
+    )
 
 
 def _nothing_left(config: IndexConfig, layout: Layout) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from swath.data.bad_inputs import BadInputs
-from swath.data.index import IndexInfo, batches_of
+from swath.data.index import batches_of
 from swath.data.raster import inspect
 from swath.data.windows import footprints
-from swath.datasets.bigearthnet.labels import CLASSES_19
 from swath.datasets.bigearthnet.names import JSON_SUFFIX, S2_V1
 from swath.datasets.bigearthnet.patch_json import read_json
+from swath.datasets.bigearthnet.patches import about
 from swath.datasets.bigearthnet.sensors import GSD_M, SENTINEL2, TILE_PX
 from swath.datasets.layout import Asked, Layout, first_few
-from swath.errors import DataError, UsageError
+from swath.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -29,30 +29,14 @@ def find(source: Path, asked: Asked) -> Layout:
 
     Raises:
         DataError: no patch folder, or a patch twice; from the rows: files missing or bad, labels unknown.
-        UsageError: labels were given beside those of the data set.
     """
-    if asked.labels or asked.label_column or asked.label_columns or asked.band_pattern:
-        raise UsageError("BigEarthNet brings labels and bands: leave out --label(s)... and --band-pattern.")
     patches = sorted(_patches(source))
     if not patches:
         raise DataError(
             f"{source} holds no BigEarthNet v1 patch folders (S2A_MSIL2A_.../..._labels_metadata.json)."
         )
     _check_once(patches)
-    info = IndexInfo(
-        root=str(source.resolve()),
-        layout="bigearthnet",
-        task="multilabel",
-        vocabulary=CLASSES_19,
-        bands=BANDS,
-        band_px=SENTINEL2.band_px,
-        tile_px=TILE_PX,
-        stride_px=0,
-        dtypes=("uint16",) * len(BANDS),
-        nodata=None,
-        licence="CDLA-Permissive-1.0",
-        attribution="BigEarthNet (Sumbul et al., 2019); contains modified Copernicus Sentinel data 2017-2018",
-    )
+    info = about("v1", SENTINEL2, root=str(source.resolve()), labelled=True, order="original")
     bad = BadInputs("patches", asked.bad_files)
     rows = _rows(source, patches, asked.max_pixels, bad)
     return Layout(info, len(patches) * len(BANDS), batches_of(rows), bad)
@@ -97,7 +81,7 @@ def _row(source: Path, patch: str, max_pixels: int) -> dict[str, Any]:
         if (raster.width, raster.height, raster.count, raster.dtype) != (side, side, 1, "uint16"):
             found = f"{raster.width}x{raster.height}x{raster.count} {raster.dtype}"
             raise DataError(f"{raster.path} is {found}; BigEarthNet has {side}x{side}x1 uint16.")
-    about = read_json(source / patch / f"{name}{JSON_SUFFIX}")
+    held = read_json(source / patch / f"{name}{JSON_SUFFIX}")
     finest = rasters[BANDS.index("B02")]
     window = np.asarray([[0, 0, TILE_PX, TILE_PX]], float)
     return {
@@ -110,7 +94,7 @@ def _row(source: Path, patch: str, max_pixels: int) -> dict[str, Any]:
         "sensor": "Sentinel-2",
         "gsd_m": GSD_M,
         "crs": finest.crs,
-        "acquired": about.acquired,
-        "labels": about.labels,
+        "acquired": held.acquired,
+        "labels": held.labels,
         "geometry": None if finest.crs is None else footprints(finest.crs, finest.transform, window)[0],
     }

@@ -14,6 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 Version = Literal["v1", "v2"]
 
 JSON_SUFFIX = "_labels_metadata.json"
@@ -66,3 +69,12 @@ def scene_of(name: str) -> str:
     """The folder of v2 that a patch lies in: its name without tile (Sentinel-1), h and v."""
     parts = name.split("_")
     return "_".join(parts[:-3] if name.startswith("S1") else parts[:-2])
+
+
+def parse_column(names: pa.Array, pattern: str) -> pa.Table:
+    """Columns day, h, v and, where the pattern has it, tile; a row of nulls where a name does not match."""
+    found = pc.extract_regex(names, rf"^(?:{pattern})$")
+    days = pc.strptime(pc.struct_field(found, "day"), format="%Y%m%d", unit="s", error_is_null=True)
+    columns = {"day": days.cast(pa.date32())}
+    columns |= {cell: pc.struct_field(found, cell).cast(pa.int32()) for cell in ("h", "v")}
+    return pa.table(columns | ({"tile": pc.struct_field(found, "tile")} if "<tile>" in pattern else {}))
