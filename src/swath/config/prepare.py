@@ -28,6 +28,11 @@ class IndexConfig(Settings):
     """A polygon class labels a tile when it covers at least this share of it."""
     partial_labels: bool = False
     """The polygons cover only part of the ground: a tile that none labels is unlabelled, not empty."""
+    masks: str | None = None
+    """Masks, a class a pixel, for segmentation: a folder with a mask for each image, under the same path; or
+    the mere name of folders inside the source that hold masks ("masks")."""
+    mask_classes: Path | None = None
+    """CSV with the columns class and value: which number or colour #RRGGBB of a mask is which class."""
     tile_px: Annotated[int, Field(ge=1)] = 120
     """Side of the tiles cut from scenes, in pixels of the finest band."""
     stride_px: Annotated[int, Field(ge=1)] | None = None

@@ -60,7 +60,9 @@ class IndexInfo:
 
     `band_px` is pixels of that band for a pixel of the finest band, along one side (1, 0.5, 1/6). `stride_px`
     is 0 for ready tiles. `task` is "class" (one label a tile), "multilabel", or None without labels.
-    `class_order` names the order of `vocabulary` where a data set has more than one.
+    `class_order` names the order of `vocabulary` where a data set has more than one. `masks`, where tiles
+    have them, is the folder ("root") that the column `mask_path` is relative to, with what
+    `masks.MaskClasses.to_json` says.
     """
 
     root: str
@@ -76,6 +78,7 @@ class IndexInfo:
     licence: str = ""
     attribution: str = ""
     class_order: str = ""
+    masks: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.bands or len(set(self.bands)) != len(self.bands):

@@ -73,7 +73,7 @@ def inspect(path: Path, *, root: Path | None = None, max_pixels: int) -> RasterI
         if driver == "JPEG" and not signature.jpeg_ends_properly(path):
             _read_all(path, info)
         return info
-    with _open(path, driver) as raster:
+    with open_raster(path, driver) as raster:
         info = _raster_info(path, raster, max_pixels)
         if driver == "GTiff":
             _check_tiff_is_whole(path, raster)
@@ -129,7 +129,7 @@ class _OpenRasters(threading.local):
             return held[1]
         self.drop(path, root)
         driver = signature.check_file(path, root=root)
-        raster = _open(path, driver)
+        raster = open_raster(path, driver)
         _raster_info(path, raster, max_pixels)
         self._rasters[key] = (version, raster)
         while len(self._rasters) > _OPEN_AT_ONCE:
@@ -149,7 +149,8 @@ _opened = _OpenRasters()
 _filtering = threading.Lock()
 
 
-def _open(path: Path, driver: str) -> Any:
+def open_raster(path: Path, driver: str) -> Any:
+    """Open with one driver, which `signature.check_file` names; DataError where GDAL cannot."""
     try:
         with _filtering, warnings.catch_warnings(), gdal_ready():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -164,7 +165,7 @@ def _open(path: Path, driver: str) -> Any:
 def _raster_info(path: Path, raster: Any, max_pixels: int) -> RasterInfo:
     kinds = set(raster.dtypes)
     dtype = str(raster.dtypes[0])
-    _check_size(path, (raster.width, raster.height, raster.count, np.dtype(dtype).itemsize), max_pixels)
+    check_size(path, (raster.width, raster.height, raster.count, np.dtype(dtype).itemsize), max_pixels)
     if len(kinds) > 1 or dtype not in PIXEL_TYPES:
         raise DataError(
             f"{path} has pixels of type {', '.join(sorted(kinds))}; supported: {', '.join(PIXEL_TYPES)}. "
@@ -196,9 +197,7 @@ def _crs_name(wkt: str) -> str:
 def _picture_info(path: Path, driver: str, max_pixels: int) -> RasterInfo:
     """PNG and JPEG headers without GDAL: 40 times faster, and such files carry no location."""
     header = signature.picture_header(path, driver)
-    _check_size(
-        path, (header.width, header.height, header.count, np.dtype(header.dtype).itemsize), max_pixels
-    )
+    check_size(path, (header.width, header.height, header.count, np.dtype(header.dtype).itemsize), max_pixels)
     if header.palette:
         raise DataError(_palette(path))
     names = {
@@ -221,7 +220,7 @@ def _picture_info(path: Path, driver: str, max_pixels: int) -> RasterInfo:
     )
 
 
-def _check_size(path: Path, shape: tuple[int, int, int, int], max_pixels: int) -> None:
+def check_size(path: Path, shape: tuple[int, int, int, int], max_pixels: int) -> None:
     width, height, count, itemsize = shape
     if width < 1 or height < 1 or count < 1:
         raise DataError(f"{path} declares {width}x{height} px in {count} bands; nothing to read.")
@@ -276,7 +275,7 @@ def _check_request(path: Path, raster: Any, bands: tuple[int, ...], window: Box)
 
 def _why_unreadable(path: Path, raster: Any, bands: tuple[int, ...], window: Box) -> str:
     held = path.stat().st_size if path.exists() else 0
-    with _open(path, raster.driver) as fresh:
+    with open_raster(path, raster.driver) as fresh:
         needed = _tiff_end(fresh) if raster.driver == "GTiff" else 0
         band = next((band for band in bands if not _readable(fresh, band, window)), bands[0])
     cut = f"is truncated: {held} of {needed} bytes; " if held < needed else "is damaged or cut: "

@@ -2,8 +2,11 @@
 
 Columns: those of the index but for paths and windows, `crc32` (uint32, over the pixels of all groups in
 order), and `pixels_0`, `pixels_1`, ... (fixed-size binary), one for each group of bands of one ground
-resolution: the bytes of (bands, size_px, size_px), little-endian. All else is JSON in the schema's metadata
-under "swath", written in the one commit that makes the folder a dataset: an interrupted pack cannot open.
+resolution: the bytes of (bands, size_px, size_px), little-endian. Where the tiles have masks, `mask` holds
+the bytes of (size_px, size_px) uint8 on the finest grid, and `mask_crc32` their checksum.
+
+All else is JSON in the schema's metadata under "swath", written in the one commit that makes the folder a
+dataset: an interrupted pack cannot open.
 
 Lance is not fork-safe: open a store in the process that reads it, and do not fork afterwards.
 """
@@ -27,6 +30,7 @@ from swath.location import Location, location
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"swath"
+MASK_COLUMN, MASK_CRC32 = "mask", "mask_crc32"
 
 Pixels = npt.NDArray[Any]
 
@@ -50,6 +54,7 @@ class TileStore:
         self.info: dict[str, Any] = described["info"]
         self._tiles: int = described["tiles"]
         self.tile_bytes = tile_bytes(self.format.groups)
+        self.mask_vocabulary: tuple[str, ...] = tuple(described.get("mask_vocabulary", ()))
         self._pixel_columns = [f"pixels_{number}" for number in range(len(self.format.groups))]
 
     def __len__(self) -> int:
@@ -57,7 +62,9 @@ class TileStore:
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        return tuple(name for name in self._dataset.schema.names if name not in self._pixel_columns)
+        return tuple(
+            name for name in self._dataset.schema.names if name not in {*self._pixel_columns, MASK_COLUMN}
+        )
 
     def columns(self, *names: str) -> pa.Table:
         """Columns of all tiles, in order of rows, without pixels."""
@@ -108,6 +115,20 @@ class TileStore:
         undo = np.empty_like(order)
         undo[order] = np.arange(len(rows))
         return [values[undo] for values in pixels]
+
+    def masks(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """(B, H, W) places in `mask_vocabulary`, or `masks.IGNORE`, in the order of `rows`.
+
+        Raises:
+            DataError: the bytes of a mask are not those that were packed.
+        """
+        table = self._dataset.take(rows, columns=[MASK_CRC32, MASK_COLUMN])
+        band = BandGroup((MASK_COLUMN,), self.format.size_px, "uint8")
+        masks = _from_arrow(table[MASK_COLUMN], band)
+        wrong = np.flatnonzero(checksums_of([masks]) != table[MASK_CRC32].to_numpy())
+        if len(wrong):
+            self._raise_damaged(rows[wrong])
+        return masks[:, 0]
 
     def _raise_damaged(self, rows: npt.NDArray[np.int64]) -> None:
         first = self._dataset.take(rows[:1], columns=["id"])["id"][0].as_py()

@@ -16,7 +16,7 @@ from lance.fragment import write_fragments
 
 from swath import storage
 from swath.data.bands import BandGroup, TileFormat
-from swath.data.store import METADATA_KEY, SCHEMA_VERSION, Pixels, checksums_of
+from swath.data.store import MASK_COLUMN, MASK_CRC32, METADATA_KEY, SCHEMA_VERSION, Pixels, checksums_of
 from swath.errors import DataError
 from swath.files import check_is_free, folder_aside
 from swath.location import Location, S3Path
@@ -62,12 +62,18 @@ class TileWriter:
         self._stop_writing()
         self._exit.__exit__(kind, error, trace)
 
-    def append(self, columns: pa.Table, pixels: list[Pixels]) -> None:
-        """Add tiles: their columns of the index, and one array (B, Cg, h, w) a group."""
+    def append(self, columns: pa.Table, pixels: list[Pixels], masks: Pixels | None = None) -> None:
+        """Add tiles: their columns of the index, an array (B, Cg, h, w) a group, and masks (B, H, H)."""
         checksums = checksums_of(pixels)
         batch = columns.append_column("crc32", pa.array(checksums))
         for number, (group, values) in enumerate(zip(self._groups, pixels, strict=True)):
             batch = batch.append_column(f"pixels_{number}", _to_arrow(values, group))
+        if masks is not None:
+            mask_checksums = checksums_of([masks])
+            batch = batch.append_column(MASK_CRC32, pa.array(mask_checksums))
+            band = BandGroup((MASK_COLUMN,), masks.shape[-1], "uint8")
+            batch = batch.append_column(MASK_COLUMN, _to_arrow(masks[:, None], band))
+            self._hash.update(mask_checksums.tobytes())
         if self._writing is None:
             self._schema = batch.schema.remove_metadata()
             self._writing = self._pool.submit(self._write)
@@ -83,6 +89,7 @@ class TileWriter:
         *,
         vocabulary: tuple[str, ...],
         task: str | None,
+        mask_vocabulary: tuple[str, ...] = (),
         index_digest: str = "",
         statistics: Mapping[str, Mapping[str, float]] | None = None,
     ) -> str:
@@ -103,6 +110,7 @@ class TileWriter:
             "tile_format": tile_format.to_json(),
             "vocabulary": vocabulary,
             "task": task,
+            "mask_vocabulary": mask_vocabulary,
             "index_digest": index_digest,
             "statistics": statistics or {},
             "digest": self._hash.hexdigest(),

@@ -37,7 +37,7 @@ def _local(source: Path, asked: Asked) -> tuple[str, str]:
     if asked.labels is not None:
         drawn = asked.labels.suffix.lower() in SUFFIXES
         return ("scenes", "labels are polygons") if drawn else ("folder", "labels are a table")
-    files = raster_files(source)
+    files = raster_files(source, without=asked.mask_folders)
     if (source / "labels.csv").is_file():
         return "folder", "there is a labels.csv"
     named = next((file for file in files if band_of_file(PurePosixPath(file).stem) is not None), None)

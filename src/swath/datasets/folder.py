@@ -33,7 +33,7 @@ def find(source: Path, asked: Asked) -> Layout:
     """
     if asked.band_pattern:
         raise UsageError("--band-pattern is for scenes of one file a band. Use it with --layout scenes.")
-    files = raster_files(source)
+    files = raster_files(source, without=asked.mask_folders)
     labels = _labels(source, files, asked)
     first = _first_good(source, files, asked)
     sensor, name = names.sensor_of(files[0]), first.path.relative_to(source).as_posix()

@@ -40,6 +40,7 @@ class Asked:
     recommended: bool = False
     max_pixels: int = 270_000_000
     bad_files: BadPolicy = field(default_factory=BadPolicy)
+    mask_folders: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ class Layout:
         return (row for batch in self.batches for row in batch.to_pylist())
 
 
-def raster_files(source: Path) -> list[str]:
+def raster_files(source: Path, *, without: str | None = None) -> list[str]:
     """Paths relative to `source` of everything that is named like a raster, sorted; hidden files left out.
+
+    Folders named `without` are left out too.
 
     Raises:
         UsageError: there is no such folder.
@@ -74,7 +77,9 @@ def raster_files(source: Path) -> list[str]:
     found: list[str] = []
     other = 0
     for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "__MACOSX")) and name != without
+        )
         inside = Path(folder).relative_to(source)
         kept = [name for name in names if Path(name).suffix.lower() in RASTER_SUFFIXES and name[0] != "."]
         found += [(inside / name).as_posix() for name in kept]

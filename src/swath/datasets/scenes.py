@@ -32,7 +32,11 @@ def find(source: Path, asked: Asked) -> Layout:
         UsageError: labels are no polygons, or their column is missing.
     """
     polygons = _polygons(asked)
-    source, files = (source.parent, [source.name]) if source.is_file() else (source, raster_files(source))
+    source, files = (
+        (source.parent, [source.name])
+        if source.is_file()
+        else (source, raster_files(source, without=asked.mask_folders))
+    )
     source = source.resolve()
     bad = BadInputs("scenes", asked.bad_files)
     scenes = _open_scenes(source, files, asked, bad)

@@ -14,12 +14,14 @@ from swath import storage
 from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter
+from swath.data.masks import MaskClasses, read_mask_classes
 from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
+from swath.datasets.masks import MaskFolder, with_masks
 from swath.errors import DataError, UsageError
-from swath.location import Location
+from swath.location import Location, S3Path
 from swath.results import Result
 from swath.runtime.progress import Progress
 
@@ -112,13 +114,15 @@ def _understood(config: IndexConfig) -> tuple[str, Layout]:
             f"{config.out} is a folder; --out is the file to write, "
             f"for example {config.out / 'index.parquet'}"
         )
-    asked = _asked(config)
+    masks = _masks(config)
+    asked = _asked(config, mask_folders=masks[0].name if masks else None)
     layout_name, why = (
         detect(config.source, asked) if config.layout == "auto" else (str(config.layout), "asked for")
     )
     logger.info(f"layout: {layout_name} ({why})")
     _refuse_what_changes_nothing(config, layout_name)
-    return layout_name, _FIND[layout_name](config.source, asked)
+    layout = _FIND[layout_name](config.source, asked)
+    return layout_name, layout if masks is None else with_masks(layout, *masks)
 
 
 class _Counts:
@@ -159,7 +163,19 @@ class _Counts:
         self._found.setdefault(name, Counter()).update(dict(pairs))
 
 
-def _asked(config: IndexConfig) -> Asked:
+def _masks(config: IndexConfig) -> tuple[MaskFolder, MaskClasses] | None:
+    """The masks asked for, and the classes of their pixels; one without the other means nothing."""
+    if config.masks is None and config.mask_classes is None:
+        return None
+    if config.masks is None or config.mask_classes is None:
+        missing = "--masks" if config.masks is None else "--mask-classes"
+        raise UsageError(f"{missing} is missing: masks need a folder (--masks) and a table (--mask-classes)")
+    if isinstance(config.source, S3Path):
+        raise UsageError(f"--masks: {config.source} lies on S3; masks are read from folders of this machine")
+    return MaskFolder.of(config.masks, config.source), read_mask_classes(config.mask_classes)
+
+
+def _asked(config: IndexConfig, *, mask_folders: str | None) -> Asked:
     skip = config.on_bad_file == "skip"
     return Asked(
         labels=config.labels,
@@ -175,6 +191,7 @@ def _asked(config: IndexConfig) -> Asked:
         class_order=config.class_order,
         recommended=config.recommended,
         max_pixels=config.max_pixels,
+        mask_folders=mask_folders,
         bad_files=BadPolicy(skip=skip, max_bad=config.max_bad, listing=_listing(config) if skip else None),
     )
 

@@ -20,6 +20,7 @@ from swath.config import PackConfig
 from swath.data.bad_inputs import BadInput, BadInputs, BadPolicy
 from swath.data.bands import choose_bands
 from swath.data.index import SCHEMA, Index, read_index
+from swath.data.masks import Classes
 from swath.data.raster import gdal_ready
 from swath.data.statistics import TileStatistics
 from swath.data.store import tile_bytes
@@ -62,6 +63,7 @@ class _TileBatch:
 
     good: list[int]
     pixels: list[Pixels]
+    masks: Classes | None
     bad: list[BadInput]
 
 
@@ -91,6 +93,7 @@ def run(config: PackConfig) -> PackResult:
             statistics.tile_format(reader.bands, _gsd_m(index, reader.finest)),
             vocabulary=index.info.vocabulary,
             task=index.info.task,
+            mask_vocabulary=() if reader.masks is None else reader.masks.names,
             index_digest=index.digest,
             statistics={band: summary.to_json() for band, summary in statistics.summaries().items()},
         )
@@ -108,7 +111,7 @@ def _copy_tiles(index: Index, reader: TileReader, writer: TileWriter, bad: BadIn
         for batch in _read_all(index, reader):
             bad.found += batch.bad
             if batch.good and (bad.policy.skip or not bad.found):
-                writer.append(_rows_of(columns, batch.good), batch.pixels)
+                writer.append(_rows_of(columns, batch.good), batch.pixels, batch.masks)
                 statistics.add([pixels[counted[batch.good]] for pixels in batch.pixels])
             progress.advance(len(batch.good) + len(batch.bad))
     return statistics
@@ -122,7 +125,7 @@ def _rows_of(columns: pa.Table, ascending: list[int]) -> pa.Table:
 
 def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
     """In the order of the index, some batches ahead: GDAL decodes outside Python's lock, so threads pay."""
-    rows = index.table.select(list(COLUMNS))
+    rows = index.table.select([*COLUMNS, *(["mask_path"] if reader.masks else [])])
     threads = min(os.cpu_count() or 1, _MOST_THREADS)
     ahead: deque[Future[_TileBatch]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
@@ -138,16 +141,21 @@ def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
 
 
 def _read_batch(rows: pa.Table, start: int, reader: TileReader) -> _TileBatch:
-    good, tiles, bad = [], [], []
+    good: list[int] = []
+    masks: list[Classes] = []
+    tiles, bad = [], []
     with gdal_ready():
         for number, row in enumerate(rows.to_pylist(), start):
             try:
-                tiles.append(reader.read(row))
+                tile = reader.read(row)
+                if reader.masks:
+                    masks.append(reader.read_mask(row))
+                tiles.append(tile)
                 good.append(number)
             except DataError as error:
                 bad.append(BadInput(row["paths"][0], str(error), row["id"]))
     pixels = [np.stack(group) for group in zip(*tiles, strict=True)]
-    return _TileBatch(good, pixels, bad)
+    return _TileBatch(good, pixels, np.stack(masks) if masks else None, bad)
 
 
 def _counted(index: Index) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from swath.data.bands import BandGroup
 from swath.data.index import Index
+from swath.data.masks import IGNORE, Classes, MaskClasses, read_mask
 from swath.data.raster import Box, read_window
 from swath.errors import DataError
 
@@ -35,6 +36,8 @@ class TileReader:
         self._info = index.info
         self._root = Path(index.info.root)
         self._max_pixels = max_pixels
+        self.masks = MaskClasses.from_index(index.info.masks)
+        self._mask_root = Path(index.info.masks["root"]) if index.info.masks else None
         self.bands = bands
         self.finest = max(index.info.band_px[index.info.bands.index(band)] for band in bands)
         self.groups, self._sources = _plan(index, bands, self.finest)
@@ -50,6 +53,26 @@ class TileReader:
         if all((pixels == pixels[:, :1, :1]).all() for pixels in tile):
             raise DataError(f"{row['paths'][0]} is blank: every pixel of a band is the same")
         return tile
+
+    def read_mask(self, row: dict[str, Any]) -> Classes:
+        """(H, H) classes of the tile on its finest grid; all to be ignored where its image has no mask.
+
+        Raises:
+            DataError: the mask is missing, damaged, or holds what is no class of it.
+        """
+        assert self.masks is not None
+        assert self._mask_root is not None
+        side = max(group.size_px for group in self.groups)
+        if row["mask_path"] is None:
+            return np.full((side, side), IGNORE, dtype=np.uint8)
+        return read_mask(
+            self._mask_root / row["mask_path"],
+            _window(row, 1.0),
+            side,
+            classes=self.masks,
+            max_pixels=self._max_pixels,
+            root=self._mask_root,
+        )
 
     def _read_group(self, row: dict[str, Any], group: BandGroup, source: _Source) -> Pixels:
         if len(row["paths"]) == 1:
