@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from swath.pretraining.bad_batches import read_bad_batches
+from swath.pretraining.trainer import Trainer
 from swath.runtime.run import Run
 
 STEPS = ("--steps", "12", "--save-every", "4")
@@ -141,9 +143,49 @@ def test_three_bad_steps_end_the_run_and_no_checkpoint_holds_them(pretrain, tmp_
     answer = pretrain(tmp_path / "nan", *STEPS)
     assert answer.code == 4
     assert "--precision float32" in answer.errors
-    newest = max((tmp_path / "nan" / "checkpoints").glob("step-*"))
-    assert newest.name == "step-00000008", "two skipped steps on, and still as good as step 6"
-    assert all(tensor.isfinite().all() for tensor in load_file(newest / "student.safetensors").values())
+    assert answer.errors.count("back to the last good checkpoint, step 4") == 3, "three roll-backs, no more"
+    assert "swath replay" in answer.errors.splitlines()[-1]
+    folders = list((tmp_path / "nan" / "checkpoints").glob("step-*"))
+    assert "step-00000004" in {folder.name for folder in folders}, "the last good one"
+    for folder in folders:
+        assert all(tensor.isfinite().all() for tensor in load_file(folder / "student.safetensors").values())
+    lines = read_bad_batches(tmp_path / "nan")
+    assert [(line["step"], line["rollbacks"]) for line in lines] == [
+        (s, r) for r in range(4) for s in (6, 7, 8)
+    ]
+    assert all(len(line["sample_ids"]) == len(line["epochs"]) == 16 for line in lines)
+    steps = [row["step"] for row in Run.open(tmp_path / "nan").metrics()]
+    assert steps == sorted(set(steps)), "each step once, whatever was rolled back"
+
+
+def test_no_checkpoint_to_roll_back_to_ends_the_run(pretrain, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWATH_FAULT", "nan@step>=0")
+    answer = pretrain(tmp_path / "nan", *STEPS)
+    assert answer.code == 4
+    assert "there is no good checkpoint yet" in answer.errors
+
+
+def test_a_roll_back_that_helps_goes_on_with_half_the_learning_rate(pretrain, tmp_path, monkeypatch):
+    take = Trainer.step
+
+    def blow_up_once(trainer, batch, step):
+        if trainer.rollbacks == 0 and step in {6, 7, 8}:
+            return {"skipped": 1.0, "loss": float("nan"), "grad_norm": float("nan")}
+        return take(trainer, batch, step)
+
+    monkeypatch.setattr(Trainer, "step", blow_up_once)
+    answer = pretrain(tmp_path / "helped", *STEPS)
+    assert answer.code == 0
+    assert answer.json["steps"] == 12
+    rows = {row["step"]: row for row in Run.open(tmp_path / "helped").metrics()}
+    assert list(rows) == list(range(1, 13))
+    assert not any("skipped" in row for row in rows.values())
+    monkeypatch.setattr(Trainer, "step", take)
+    assert pretrain(tmp_path / "whole", *STEPS).code == 0
+    whole = {row["step"]: row for row in Run.open(tmp_path / "whole").metrics()}
+    assert [rows[step]["lr"] == whole[step]["lr"] for step in (3, 4)] == [True, True]
+    assert [rows[step]["lr"] / whole[step]["lr"] for step in (5, 12)] == [0.5, 0.5]
+    assert Run.open(tmp_path / "helped").checkpoint().state["rollbacks"] == 1
 
 
 def test_a_full_disk_keeps_training_and_the_checkpoint_before(pretrain, tmp_path, unbroken, monkeypatch):

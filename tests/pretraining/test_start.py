@@ -20,9 +20,7 @@ def test_a_dry_run_says_time_memory_and_disk_and_writes_nothing(pretrain, tmp_pa
     assert answer.json["steps"] == 500
     assert answer.json["minutes"] > 0
     assert answer.json["checkpoint_mib"] > 1
-    assert answer.json["disk_mib"] == pytest.approx(3 * answer.json["checkpoint_mib"], abs=0.2), (
-        "two and a new one"
-    )
+    assert answer.json["disk_mib"] == pytest.approx(5 * answer.json["checkpoint_mib"], abs=0.3)
     assert answer.json["peak_memory_mib"] > 100
     assert not (tmp_path / "dry").exists()
 

@@ -9,6 +9,7 @@ import torch
 from swath import files
 from swath.errors import DataError, MachineError, UsageError
 from swath.runtime import checkpoint as module
+from swath.runtime import retention
 from swath.runtime.checkpoint import digest, load_newest, read_checkpoint, save_checkpoint, state_hash
 
 STATE = {"step": 1, "samples": 64, "loss": 1 / 3, "vocabulary": ["a"]}
@@ -224,7 +225,7 @@ def test_a_purge_that_fails_is_logged_and_nothing_more(tmp_path, monkeypatch, ca
             raise OSError("busy")
         real(path, **options)
 
-    monkeypatch.setattr(module.shutil, "rmtree", refuse)
+    monkeypatch.setattr(retention.shutil, "rmtree", refuse)
     assert save(tmp_path, 3).exists()
     assert "could not be removed (busy); training goes on" in caplog.text
 

@@ -13,7 +13,7 @@ from swath.pretraining.trainer import Trainer
 from swath.results import Result
 
 WARM_STEPS = 2
-CHECKPOINTS = 3  # on the disk at once: the two that are kept, and the one being saved
+CHECKPOINTS = 5  # at most on the disk: the newest two, the last good, the best, and the one being saved
 TIMED_S = 4.0
 
 

@@ -2,21 +2,24 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 
-from swath.data.loader import Batch, Loader
-from swath.errors import MachineError, Stopped, TrainingError
-from swath.pretraining.monitor import KnnMonitor
-from swath.pretraining.state import gather
+from swath.data.loader import Loader
+from swath.errors import Stopped, TrainingError
+from swath.pretraining.bad_batches import BadBatches
+from swath.pretraining.monitor import Evaluator, score_in
+from swath.pretraining.saver import Saver
+from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer
-from swath.runtime.checkpoint import save_checkpoint
+from swath.runtime.checkpoint import load_newest
 from swath.runtime.progress import Progress
+from swath.runtime.retention import discard_after
 from swath.runtime.run import Run
 from swath.runtime.runlog import MetricsLog
 from swath.runtime.signals import StopFlag
 
-SAVE_EVERY_S = 120.0
-FAILED_SAVES = 3
 BAD_STEPS_IN_A_ROW = 3
+MOST_ROLLBACKS = 3
 
 log = logging.getLogger(__name__)
 
@@ -43,85 +46,106 @@ class Clock:
 
 
 class Loop:
-    """Runs a trainer from `start_step` to the last step of its recipe and keeps the run folder true to it."""
+    """Runs a trainer to the last step of its recipe and keeps the run folder true to it."""
 
-    def __init__(
-        self, trainer: Trainer, run: Run, monitor: KnnMonitor | None, *, state: dict[str, object]
-    ) -> None:
+    def __init__(self, trainer: Trainer, run: Run, evaluators: Sequence[Evaluator], *, saver: Saver) -> None:
         self.trainer = trainer
         self.recipe = trainer.recipe
         self.run = run
-        self.monitor = monitor
-        self.state = state  # what every checkpoint says besides tensors: shape, tile format, digests
+        self.evaluators = evaluators
+        self.saver = saver
         self.metrics = MetricsLog(run.path / "metrics.jsonl")
+        self.bad = BadBatches(run.path, seed=trainer.recipe.seed)
         self.clock = Clock()
-        self._failed_saves = 0
-        self._bad_in_a_row = 0
+        self._best = float("-inf")
 
-    def go(self, loader: Loader, *, start_step: int, save_every: int | None) -> None:
-        """Train to the end.
+    def go(self, batches_from: Callable[[int], Loader], *, start_step: int) -> None:
+        """Train from `start_step` to the end; `batches_from(step)` are the batches of the steps from there.
 
         Raises:
             Stopped: a signal came; the state is saved.
-            TrainingError: the loss is not finite, step after step.
+            TrainingError: steps were not finite, again after rolling back.
             MachineError: three checkpoints in a row, or the last one, could not be written.
         """
-        self.metrics.truncate_after(start_step)
-        saved_at, step, size = time.perf_counter(), start_step, self.recipe.batch_size
-        with StopFlag() as stop, Progress(
+        self._start_log(start_step)
+        step, size = start_step, self.recipe.batch_size
+        with StopFlag() as stop, self.saver, Progress(
             self.recipe.steps * size, unit="images", label="pretraining", start=start_step * size
         ) as progress:  # fmt: skip
-            for batch in loader:
-                row = self.trainer.step(batch, step)
-                self._watch_for_bad_steps(step, batch, row)
-                step += 1
-                self.clock.count(len(batch.rows), waited_s=batch.wait_s)
-                self._record(step, row)
-                progress.advance(len(batch.rows), loss=row["loss"])
-                due = step % save_every == 0 if save_every else time.perf_counter() - saved_at > SAVE_EVERY_S
-                if stop:
-                    log.info(f"{stop.signal}: saving ...")
-                    self._save(step, last=True)
-                    raise Stopped(
-                        f"Stopped by {stop.signal} at step {step}; saved; run the same command to resume."
-                    )
-                if due and step < self.recipe.steps:
-                    self._save(step, last=False)
-                    saved_at = time.perf_counter()
-        self._save(step, last=True)
+            while step < self.recipe.steps:
+                step = self._train(step, batches_from(step), stop, progress)
 
-    def _record(self, step: int, row: dict[str, float]) -> None:
-        """One row of metrics.jsonl every `log_every` steps, and at every check and skipped step."""
+    def _train(self, step: int, batches: Loader, stop: StopFlag, progress: Progress) -> int:
+        """Train to the last step, or until the steps are not finite; returns the step to go on from."""
+        for batch in batches:
+            row = self.trainer.step(batch, step)
+            self.bad.see(step, batch, row, rollbacks=self.trainer.rollbacks)
+            step += 1
+            self.clock.count(len(batch.rows), waited_s=batch.wait_s)
+            score = self._record(step, row)
+            progress.advance(len(batch.rows), loss=row["loss"])
+            good = self.bad.in_a_row == 0
+            if stop:
+                log.info(f"{stop.signal}: saving ...")
+                self.saver.finish(step, good=good, score=score)
+                raise Stopped(
+                    f"Stopped by {stop.signal} at step {step}; saved; run the same command to resume."
+                )
+            if self.bad.in_a_row >= BAD_STEPS_IN_A_ROW:
+                back = self._roll_back(step)
+                progress.advance((back - step) * self.recipe.batch_size)
+                return back
+            if step == self.recipe.steps:
+                self.saver.finish(step, good=good, score=score)
+            elif self.saver.due(step) or self._is_best(score):
+                self.saver.save(step, good=good, score=score)
+        return step
+
+    def _start_log(self, step: int) -> None:
+        """Rows after the step from which training goes on are of a way that was not taken."""
+        self.metrics.truncate_after(step)
+        scores = [score for row in self.run.metrics() if (score := score_in(row)) is not None]
+        self._best = max(scores, default=float("-inf"))
+
+    def _record(self, step: int, row: dict[str, float]) -> float | None:
+        """One row of metrics.jsonl every `log_every` steps, and at every check and skipped step.
+
+        Returns the score of the check, None where there was none.
+        """
         every = self.recipe.monitor_every
-        check = self.monitor is not None and every > 0 and (step % every == 0 or step == self.recipe.steps)
-        if check and self.monitor is not None:
-            row |= dict(self.monitor.measure(self.trainer.method.teacher.backbone))
+        check = bool(self.evaluators) and every > 0 and (step % every == 0 or step == self.recipe.steps)
+        for evaluator in self.evaluators if check else ():
+            row |= dict(evaluator.measure(self.trainer.method.teacher.backbone))
         if check or "skipped" in row or self.recipe.is_logged(step):
             samples = step * self.recipe.batch_size
             self.metrics.append({"step": step, "samples": samples, **row, **self.clock.read()})
+        return score_in(row)
 
-    def _watch_for_bad_steps(self, step: int, batch: Batch, row: dict[str, float]) -> None:
-        self._bad_in_a_row = self._bad_in_a_row + 1 if "skipped" in row else 0
-        if self._bad_in_a_row:
-            log.warning(
-                f"step {step}: loss or gradient is not finite (tiles {batch.rows[:4].tolist()} ...); "
-                "step skipped, nothing changed"
-            )
-        if self._bad_in_a_row >= BAD_STEPS_IN_A_ROW:
+    def _is_best(self, score: float | None) -> bool:
+        if score is None or score <= self._best:
+            return False
+        self._best = score
+        return True
+
+    def _roll_back(self, step: int) -> int:
+        """Return to the last good checkpoint with half the learning rate, a bounded number of times."""
+        self.saver.settle()
+        checkpoint = load_newest(self.run.checkpoints, good=True)
+        which = f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step - 1} were not finite"
+        if checkpoint is None or self.trainer.rollbacks >= MOST_ROLLBACKS:
+            tried = f", after {self.trainer.rollbacks} roll-backs too" if self.trainer.rollbacks else ""
+            kept = f"step {checkpoint.step} is kept" if checkpoint else "there is no good checkpoint yet"
             raise TrainingError(
-                f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step} were not finite; the last checkpoint "
-                "is good. Try --precision float32, or a lower --lr, in a new --out."
+                f"{which}{tried}; {kept}. Look at the batch: swath replay {self.run.path} --step {step - 1}; "
+                "then try --precision float32, or a lower --lr, in a new --out."
             )
-
-    def _save(self, step: int, *, last: bool) -> None:
-        """Write a checkpoint; a full disk is survived twice, as the previous checkpoint is whole."""
-        tensors = gather(self.trainer.method, self.trainer.optimizer)
-        state = {**self.state, "step": step, "samples": step * self.recipe.batch_size}
-        try:
-            save_checkpoint(self.run.checkpoints, step=step, tensors=tensors, state=state)
-            self._failed_saves = 0
-        except MachineError as error:
-            self._failed_saves += 1
-            if last or self._failed_saves >= FAILED_SAVES:
-                raise
-            log.warning(f"{error} Training goes on and tries again.")
+        restore(checkpoint.tensors, self.trainer.method, self.trainer.optimizer)
+        discard_after(self.run.checkpoints, checkpoint.step)
+        self.trainer.rollbacks += 1
+        self.bad.in_a_row = 0
+        self._start_log(checkpoint.step)
+        log.warning(
+            f"{which}: back to the last good checkpoint, step {checkpoint.step}, and on from there with half "
+            f"the learning rate ({self.trainer.rollbacks} of {MOST_ROLLBACKS} roll-backs)"
+        )
+        return checkpoint.step

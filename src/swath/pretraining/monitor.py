@@ -2,7 +2,8 @@
 split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,24 @@ MOST_TILES = 1500
 FEWEST_TILES = 10
 BLOCK = 250
 
+SCORES = ("knn_map", "knn_accuracy")  # what decides which checkpoint is the best
+
 Rows = npt.NDArray[np.int64]
+
+
+class Evaluator(Protocol):
+    """Something that is measured during training: any number of names and values of the weights as they
+    are.
+    """
+
+    def measure(self, backbone: VisionTransformer) -> Iterator[tuple[str, float]]:
+        """Yield (name, value); each becomes a column of metrics.jsonl."""
+        ...
+
+
+def score_in(row: Mapping[str, float]) -> float | None:
+    """The number by which checkpoints are compared, None where the row has none."""
+    return next((row[name] for name in SCORES if name in row), None)
 
 
 class KnnMonitor:

@@ -18,8 +18,9 @@ from swath.location import absolute
 from swath.models.weights import load_backbone, load_weights
 from swath.pretraining.estimate import Estimate, estimate, measure_rate
 from swath.pretraining.loop import Loop
-from swath.pretraining.monitor import KnnMonitor, trainable_rows
+from swath.pretraining.monitor import Evaluator, KnnMonitor, trainable_rows
 from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
+from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.checkpoint import Checkpoint, load_newest
@@ -82,17 +83,20 @@ def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
 
 def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, save_every: int | None) -> Run:
     recipe = trainer.recipe
-    monitor = (
-        KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.device) if tiles.store.vocabulary else None
-    )
-    state = _checkpoint_state(recipe, tiles)
-    loop = Loop(trainer, run, monitor if monitor and monitor.usable else None, state=state)
     if start < recipe.steps:
-        loader = _loader(recipe, tiles, start)
-        loop.go(loader, start_step=start, save_every=save_every)
+        saver = Saver(trainer, run, about=_checkpoint_state(recipe, tiles), every=save_every)
+        loop = Loop(trainer, run, _evaluators(recipe, tiles), saver=saver)
+        loop.go(lambda step: _loader(recipe, tiles, step), start_step=start)
     else:
         log.info(f"{run.path} is finished ({start} steps); nothing to do")
     return run
+
+
+def _evaluators(recipe: Recipe, tiles: Input) -> list[Evaluator]:
+    if not tiles.store.vocabulary:
+        return []
+    monitor = KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.device)
+    return [monitor] if monitor.usable else []
 
 
 def _open(config: PretrainConfig) -> Input:
@@ -139,6 +143,7 @@ def _resume(checkpoint: Checkpoint | None, trainer: Trainer) -> int:
     if checkpoint is None:
         return 0
     restore(checkpoint.tensors, trainer.method, trainer.optimizer)
+    trainer.rollbacks = int(checkpoint.state.get("rollbacks", 0))
     log.info(f"Resuming from step {checkpoint.step}")
     return checkpoint.step
 

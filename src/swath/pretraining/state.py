@@ -33,6 +33,7 @@ def restore(files: TensorFiles, method: Method, optimizer: torch.optim.AdamW) ->
         network.load_state_dict(files[name])
     for key, tensor in method.extra_state().items():
         tensor.copy_(files["extra"][key])
+    optimizer.state.clear()
     names = {id(parameter): name for name, parameter in method.student.named_parameters()}
     saved = files["optimizer"]
     for group in optimizer.param_groups:

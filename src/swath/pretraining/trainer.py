@@ -46,14 +46,14 @@ class Trainer:
         self.method.student.to(device)
         self.method.teacher.to(device)
         self.optimizer = build_optimizer(self.method.student)
-        self.lr_factor = 1.0  # of the scheduled learning rate; lowered after a roll-back
+        self.rollbacks = 0  # each halves the learning rate
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Take one step in place and return what to log; a step whose loss or gradient is not finite changes
         nothing, and says `skipped`.
         """
         values = values_at(step, self.recipe)
-        values = replace(values, lr=values.lr * self.lr_factor)
+        values = replace(values, lr=values.lr * 0.5**self.rollbacks)
         with torch.no_grad():
             views = self.views(batch)
         with autocast(self.device, self._precision):

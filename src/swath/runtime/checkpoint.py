@@ -9,7 +9,7 @@ A folder without a whole manifest is not a checkpoint.
 import hashlib
 import json
 import logging
-import re
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ import safetensors.torch
 import torch
 
 from swath import files
-from swath.errors import DataError, MachineError
+from swath.errors import DataError, MachineError, TrainingError
 from swath.runtime import faults
+from swath.runtime.retention import STATE, is_good, newest_first, purge, step_of
+from swath.runtime.tensor_file import write_hashed, write_tensors
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
-STATE = "state.json"
-_PIECE_BYTES = 2**22
 
 TensorFiles = Mapping[str, Mapping[str, torch.Tensor]]
 
@@ -46,15 +46,17 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, *, step: int, tensors: TensorFiles, state: Mapping[str, Any], keep: int = 2
 ) -> Path:
-    """Write folder/step-N and then remove all but the newest `keep` checkpoints.
+    """Write folder/step-N and then remove all but the newest `keep`, the last good one and the best.
 
     A whole checkpoint of this step is left as it is: a step has one state.
 
     Raises:
         MachineError: the disk is full or not writable; earlier checkpoints are untouched, training can go on.
+        TrainingError: a number is not finite; nothing is written.
     """
     assert keep >= 2, "with one checkpoint kept, a fault while saving could lose all"
     path = folder / f"step-{step:08d}"
+    _check_finite(tensors, step)
     if path.exists():
         damage = _damage(path)
         if not damage:
@@ -67,12 +69,12 @@ def save_checkpoint(
     except MachineError as error:
         raise MachineError(_failure(folder, step, tensors, error)) from error
     if not _damage(path, sizes_only=True):
-        _purge([other for other in _newest_first(folder) if other != path][keep - 1 :])
+        purge(folder, keep=keep, new=path)
     return path
 
 
-def load_newest(folder: Path, *, repair: bool = True) -> Checkpoint | None:
-    """The newest whole checkpoint, or None where there is none at all.
+def load_newest(folder: Path, *, repair: bool = True, good: bool = False) -> Checkpoint | None:
+    """The newest whole checkpoint (with `good`, the newest good one), or None where there is none at all.
 
     With `repair`, for the process that holds the run's lock, newer damaged ones are renamed *.damaged and
     what an interrupted save left behind is removed; a mere reader passes False and changes nothing.
@@ -83,7 +85,9 @@ def load_newest(folder: Path, *, repair: bool = True) -> Checkpoint | None:
     if repair:
         _remove_strays(folder)
     damaged: dict[Path, str] = {}
-    for path in _newest_first(folder):
+    for path in newest_first(folder):
+        if good and not is_good(path):
+            continue
         try:
             checkpoint = read_checkpoint(path)
         except DataError as error:
@@ -107,7 +111,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     contents = {name: _checked(path, name, entry) for name, entry in entries.items()}
     state = json.loads(contents.pop(STATE))
     tensors = {Path(name).stem: safetensors.torch.load(content) for name, content in contents.items()}
-    return Checkpoint(step=_step_of(path), tensors=tensors, state=state, path=path)
+    return Checkpoint(step=step_of(path), tensors=tensors, state=state, path=path)
 
 
 def state_hash(tensors: TensorFiles) -> str:
@@ -129,35 +133,23 @@ def digest(path: Path) -> str:
 def _write(folder: Path, *, step: int, tensors: TensorFiles, state: Mapping[str, Any]) -> None:
     entries = {}
     for stem, named in tensors.items():
-        content = safetensors.torch.save(_unshared(named))
-        entries[f"{stem}.safetensors"] = _write_hashed(folder / f"{stem}.safetensors", content)
-        del content
+        here = {name: tensor.detach().cpu() for name, tensor in named.items()}
+        entries[f"{stem}.safetensors"] = write_tensors(folder / f"{stem}.safetensors", here)
     faults.fire("save", step)
     text = json.dumps(dict(state), indent=1, allow_nan=False) + "\n"
-    entries[STATE] = _write_hashed(folder / STATE, text.encode())
+    entries[STATE] = write_hashed(folder / STATE, text.encode())
     files.write_json(folder / MANIFEST, {"format": FORMAT, "step": step, "files": entries})
 
 
-def _unshared(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors on the CPU, each with its own memory, as safetensors wants them."""
-    seen: set[int] = set()
-    own = {}
-    for name, tensor in tensors.items():
-        here = tensor.detach().cpu().contiguous()
-        storage = here.untyped_storage().data_ptr()
-        own[name] = here.clone() if storage in seen else here
-        seen.add(storage)
-    return own
-
-
-def _write_hashed(path: Path, content: bytes) -> dict[str, Any]:
-    sha256 = hashlib.sha256()
-    view = memoryview(content)
-    with path.open("wb") as stream:
-        for start in range(0, len(view), _PIECE_BYTES):
-            sha256.update(view[start : start + _PIECE_BYTES])
-            stream.write(view[start : start + _PIECE_BYTES])
-    return {"size": len(view), "sha256": sha256.hexdigest()}
+def _check_finite(tensors: TensorFiles, step: int) -> None:
+    for stem, named in tensors.items():
+        for name, tensor in named.items():
+            # A sum is one pass without a mask of the same shape; only a huge finite one needs a second look.
+            if not math.isfinite(tensor.sum()) and not tensor.isfinite().all():
+                raise TrainingError(
+                    f"Checkpoint at step {step} was not written: {stem} {name} holds NaN or infinity. "
+                    "Try --precision float32, or a lower --lr, in a new --out."
+                )
 
 
 def _manifest(path: Path) -> dict[str, dict[str, Any]]:
@@ -174,7 +166,7 @@ def _manifest(path: Path) -> dict[str, dict[str, Any]]:
         raise DataError(f"{path.name}: {MANIFEST} is not readable") from None
     if not (named_plainly and typed and STATE in entries):
         raise DataError(f"{path.name}: {MANIFEST} is not readable")
-    if manifest.get("format") != FORMAT or manifest.get("step") != _step_of(path):
+    if manifest.get("format") != FORMAT or manifest.get("step") != step_of(path):
         raise DataError(f"{path.name}: {MANIFEST} is of another format or step")
     return entries
 
@@ -208,18 +200,9 @@ def _damage(path: Path, *, sizes_only: bool = False) -> str:
     return ""
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
-    return sorted(found, key=_step_of, reverse=True)
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
-
-
 def _report(damaged: Mapping[Path, str], used: Checkpoint, *, repair: bool) -> None:
     for path, damage in damaged.items():
-        lost = _step_of(path) - used.step
+        lost = step_of(path) - used.step
         log.warning("%s; using %s (%d steps lost)", damage, used.path.name, lost)
         if repair:
             _set_aside(path)
@@ -242,18 +225,10 @@ def _remove_strays(folder: Path) -> None:
         shutil.rmtree(stray, ignore_errors=True)
 
 
-def _purge(paths: list[Path]) -> None:
-    for path in paths:
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            log.warning("%s could not be removed (%s); training goes on", path, error)
-
-
 def _failure(folder: Path, step: int, tensors: TensorFiles, error: MachineError) -> str:
-    before = _newest_first(folder)
+    before = newest_first(folder)
     kept = (
-        f"previous checkpoint step {_step_of(before[0])} kept." if before else "no earlier checkpoint exists."
+        f"previous checkpoint step {step_of(before[0])} kept." if before else "no earlier checkpoint exists."
     )
     if not str(error).startswith("no space left"):
         return f"Checkpoint at step {step} failed: {error} {kept}"
