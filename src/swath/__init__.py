@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from swath.data.dataset import TileDataset
     from swath.errors import DataError, MachineError, Stopped, SwathError, TrainingError, UsageError
     from swath.runtime.run import Run
-    from swath.stages import embed, index, pack, pretrain, probe, report, split
+    from swath.stages import audit, embed, index, pack, pretrain, probe, report, split
 
 _HOME = {
-    **dict.fromkeys(("index", "split", "pack", "pretrain", "embed", "probe", "report"), "swath.stages"),
+    **dict.fromkeys(
+        ("index", "split", "audit", "pack", "pretrain", "embed", "probe", "report"), "swath.stages"
+    ),
     **dict.fromkeys(
         ("SwathError", "UsageError", "DataError", "TrainingError", "MachineError", "Stopped"), "swath.errors"
     ),
@@ -41,6 +43,7 @@ __all__ = [
     "TileDataset",
     "TrainingError",
     "UsageError",
+    "audit",
     "embed",
     "index",
     "pack",

@@ -34,6 +34,9 @@ VERBS = {
     "doctor": Verb("swath.doctor", "DoctorConfig", "what this machine can do, what is missing, what to type"),
     "index": Verb("swath.prepare.index", "IndexConfig", "archive of imagery -> index.parquet, a row a tile"),
     "split": Verb("swath.prepare.split", "SplitConfig", "say which tiles train, validate and test"),
+    "audit": Verb(
+        "swath.prepare.audit", "AuditConfig", "does test touch train on the ground? numbers and a map"
+    ),
     "pack": Verb("swath.prepare.pack", "PackConfig", "index -> tiles.lance, pixels at training speed"),
     "pretrain": Verb(
         "swath.pretraining.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"

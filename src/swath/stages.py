@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swath.arguments import validate
 from swath.config import (
+    AuditConfig,
     EmbedConfig,
     IndexConfig,
     PackConfig,
@@ -19,6 +20,7 @@ from swath.config import (
 )
 
 if TYPE_CHECKING:
+    from swath.prepare.audit import AuditResult
     from swath.prepare.index import IndexResult
     from swath.prepare.pack import PackResult
     from swath.prepare.split import SplitResult
@@ -43,6 +45,13 @@ def split(index: Location, *, out: Location, **settings: Any) -> "SplitResult":
     from swath.prepare.split import run
 
     return run(validate(SplitConfig, {"index": index, "out": out, **settings}))
+
+
+def audit(index: Location, **settings: Any) -> "AuditResult":
+    """Compare test and val of an index or pack with train on the ground; settings as AuditConfig."""
+    from swath.prepare.audit import run
+
+    return run(validate(AuditConfig, {"index": index, **settings}))
 
 
 def pack(index: Location, *, out: Location, **settings: Any) -> "PackResult":

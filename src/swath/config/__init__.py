@@ -4,13 +4,14 @@ The command line, a `--config` file and the Python functions are all made from t
 errors. What a run really used is another type: `swath.pretraining.recipe.Recipe`, saved in the run.
 """
 
-from swath.config.prepare import IndexConfig, PackConfig, SplitConfig
+from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
 from swath.config.transfer import EmbedConfig, ProbeConfig, ReportConfig
 
 __all__ = [
+    "AuditConfig",
     "DemoConfig",
     "DoctorConfig",
     "EmbedConfig",

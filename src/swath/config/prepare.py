@@ -91,6 +91,17 @@ class SplitConfig(Settings):
         return self
 
 
+class AuditConfig(Settings):
+    """Say how many test and validation tiles overlap, touch or lie near a training tile."""
+
+    index: Location
+    """The index, or the packed tiles, whose splits are compared; of tiles the pixels too."""
+    out: Location | None = None
+    """The map to write (PNG); NAME.audit.png beside the index where not given."""
+    within_m: Annotated[float, Field(gt=0)] | None = None
+    """Count tiles nearer than this to a training tile too, in metres; the side of a tile where not given."""
+
+
 class PackConfig(Settings):
     """Copy the pixels of an index into one dataset that training reads at full speed."""
 
