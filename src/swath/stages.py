@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from swath.pretraining.estimate import Estimate
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
-    from swath.transfer.probe import ProbeResult
+    from swath.transfer.probe_result import ProbeResult
     from swath.transfer.report import ReportResult
 
 Location = str | PathLike[str]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from striped_tiles import FORMAT, SHAPE, VOCABULARY, columns_of, pixels_of, truths
@@ -13,9 +14,17 @@ from swath.data.store import TileStore
 from swath.data.writer import TileWriter
 from swath.models.vit import VisionTransformer
 from swath.runtime.checkpoint import save_checkpoint
+from swath.runtime.device import Precision
 from swath.runtime.run import Run
 
 PackMaker = Callable[..., TileStore]
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features in float32, as the oracles compute them."""
+    exact = Precision(torch.float32, "test")
+    monkeypatch.setattr("swath.transfer.backbone.choose_precision", lambda *_: exact)
 
 
 @pytest.fixture
@@ -32,15 +41,20 @@ def make_pack(tmp_path: Path) -> PackMaker:
         tile_format: TileFormat = FORMAT,
         seed: int = 0,
         located: bool = True,
+        permuted: bool = False,
+        doubled: bool = False,
     ) -> TileStore:
         rng = np.random.default_rng(seed)
         labels = truths(count, rng)
+        shown = labels[rng.permutation(count)] if permuted else labels
         named = [splits[i // 6 % len(splits)] if blocks else splits[i % len(splits)] for i in range(count)]
         with TileWriter(tmp_path / name, groups=tile_format.groups, info={}) as writer:
             pixels = [
                 p.astype(g.dtype) for p, g in zip(pixels_of(labels, rng), tile_format.groups, strict=True)
             ]
-            columns = columns_of(labels, task=task, splits=named, blocks=blocks)
+            columns = columns_of(shown, task=task, splits=named, blocks=blocks)
+            if doubled:
+                columns = columns.set_column(0, "id", pa.array(["t", *columns["id"].to_pylist()[1:-1], "t"]))
             writer.append(columns if located else columns.drop_columns("geometry"), pixels)
             writer.finish(tile_format, vocabulary=VOCABULARY, task=task, index_digest="feed")
         return TileStore(tmp_path / name)

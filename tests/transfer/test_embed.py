@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import geopandas
 import numpy as np
@@ -12,11 +13,15 @@ from striped_tiles import FORMAT, SHAPE
 
 from swath.config import EmbedConfig
 from swath.data.bands import TileFormat
+from swath.data.normalize import resized, standardize, to_unit
 from swath.errors import DataError, UsageError
 from swath.models.vit import VisionTransformer
 from swath.runtime.checkpoint import digest
+from swath.runtime.device import Precision
 from swath.transfer.backbone import open_backbone, untrained
+from swath.transfer.content import Content
 from swath.transfer.embed import kept_features, run
+from swath.transfer.examples import split_digest
 from swath.transfer.features import Origin, origin_of, read_features
 
 
@@ -65,6 +70,7 @@ def test_the_file_opens_in_geopandas_and_says_what_it_holds(make_pack, make_run,
     about = json.loads(pq.read_schema(out).metadata[b"swath"])
     assert about["origin"] == {
         "checkpoint": digest(made.checkpoint().path), "step": 10, "weights": "teacher", "pack": store.digest,
+        "split": split_digest(store), "tokens": "both", "blocks": 1, "scale": "run",
     }  # fmt: skip
     assert about["vocabulary"] == list(store.vocabulary)
     assert TileFormat.from_json(about["tile_format"]) == FORMAT
@@ -115,10 +121,12 @@ def test_features_of_another_checkpoint_or_pack_are_refused_and_both_are_named(m
     path, rows, backbone = tmp_path / "f.parquet", np.arange(20), open_backbone(made)
     kept_features(path, store, backbone, rows)
     other = make_pack("other.lance", count=20, seed=1)
-    with pytest.raises(DataError, match=rf"pack {store.digest[:12]}; expected .* pack {other.digest[:12]}"):
+    with pytest.raises(
+        DataError, match=rf"pack {store.digest[:12]}, .*; expected .* pack {other.digest[:12]}"
+    ):
         read_features(path, rows, origin=Origin.of(backbone, other))
     student = Origin.of(open_backbone(made, whose="student"), store)
-    with pytest.raises(DataError, match=r"step 10, teacher\).*expected .*step 10, student\)"):
+    with pytest.raises(DataError, match=r"step 10, teacher; .*expected .*step 10, student; "):
         read_features(path, rows, origin=student)
 
 
@@ -168,3 +176,77 @@ def test_weights_that_are_not_finite_are_refused(make_run):
         DataError, match=r"teacher, holds 1 values that are not finite in backbone.norm.weight"
     ):
         open_backbone(made)
+
+
+def test_each_content_is_what_its_name_says_block_by_block(make_pack, make_run):
+    store, made = make_pack(count=6), make_run()
+    rows = np.arange(6)
+    both = open_backbone(made)
+    groups = [torch.from_numpy(g) for g in store.read(rows)]
+    images = both.standardized(resized(both.unit(groups, store.format), both.image_px), store.format)
+    with torch.no_grad():
+        first, last = both.network.last_tokens(images, 2)
+    expected = {
+        Content("cls", 1): [last[:, 0]],
+        Content("mean", 1): [last[:, 1:].mean(1)],
+        Content("cls", 2): [first[:, 0], last[:, 0]],
+        Content("both", 2): [first[:, 0], first[:, 1:].mean(1), last[:, 0], last[:, 1:].mean(1)],
+    }
+    for content, parts in expected.items():
+        found = both.with_content(content).features(groups, store.format)
+        torch.testing.assert_close(found, torch.cat(parts, dim=1), atol=1e-5, rtol=0)
+    with pytest.raises(UsageError, match="the last 3 blocks were asked for; the network has 2"):
+        both.with_content(Content("cls", 3)).features(groups, store.format)
+
+
+def test_features_of_another_content_are_made_anew_and_never_mixed_up(make_pack, make_run, tmp_path):
+    store, made, rows = make_pack(count=12), make_run(), np.arange(12)
+    both, cls = open_backbone(made), open_backbone(made, content=Content("cls", 2))
+    path = tmp_path / "f.parquet"
+    kept_features(path, store, both, rows)
+    with pytest.raises(DataError, match=r"both, 1 blocks.*expected .*cls, 2 blocks"):
+        read_features(path, rows, origin=Origin.of(cls, store))
+
+
+def test_half_precision_features_are_those_of_single_precision_to_a_percent(make_pack, make_run):
+    store, backbone = make_pack(count=30), open_backbone(make_run())
+    groups = [torch.from_numpy(g) for g in store.read(np.arange(30))]
+    exact = backbone.features(groups, store.format)
+    backbone.precision = Precision(torch.bfloat16, "test")
+    near = backbone.features(groups, store.format)
+    assert near.dtype == torch.float32
+    assert not torch.equal(near, exact)
+    assert torch.nn.functional.cosine_similarity(near, exact).min() > 0.999
+
+
+def test_tiles_of_another_data_set_are_scaled_by_their_own_statistics_and_only_when_asked(
+    make_pack, make_run, tmp_path
+):
+    made = make_run()
+    other = replace(FORMAT, gsd_m=3.0, mean=(0.2,) * 4, std=(0.1,) * 4)
+    store = make_pack(count=12, tile_format=other)
+    settings = {"run": made.path, "tiles": store.path, "out": tmp_path / "f.parquet"}
+    with pytest.raises(DataError, match="3 m a pixel; the run was trained on 10 m"):
+        run(EmbedConfig(**settings))
+    run(EmbedConfig(**settings, other_data=True))
+    mine = open_backbone(made)
+    groups = [torch.from_numpy(g) for g in store.read(np.arange(12))]
+    images = standardize(to_unit(groups, other), other)
+    expected = mine.of_images(images).numpy()
+    found = kept_features(
+        tmp_path / "f.parquet", store, mine.for_other_data(other, where="tiles"), np.arange(12)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(UsageError, match="--other-data changes nothing"):
+        run(
+            EmbedConfig(
+                run=made.path, tiles=make_pack("same.lance").path, out=tmp_path / "g", other_data=True
+            )
+        )
+
+
+def test_bands_in_another_order_are_an_error_and_not_a_worse_score(make_pack, make_run, tmp_path):
+    turned = replace(FORMAT, bands=("B03", "B04", "B08", "B11"))
+    store = make_pack(count=6, tile_format=turned)
+    with pytest.raises(DataError, match="has bands B03,B04,B08,B11; the run was trained on B04,B03,B08,B11"):
+        run(EmbedConfig(run=make_run().path, tiles=store.path, out=tmp_path / "f.parquet", other_data=True))

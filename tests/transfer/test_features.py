@@ -8,5 +8,5 @@ from swath.transfer.features import origin_of
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"features of version none, this swath reads 1"):
+    with pytest.raises(DataError, match=r"features of version none, this swath reads 2"):
         origin_of(tmp_path / "a.parquet")

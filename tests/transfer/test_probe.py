@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from swath.errors import DataError, UsageError
 from swath.models.weights import read_metadata
 from swath.transfer.backbone import open_backbone
 from swath.transfer.baselines import image_statistics
+from swath.transfer.dino_recipe import by_dino_recipe
 from swath.transfer.embed import kept_features
 from swath.transfer.embed import run as embed
 from swath.transfer.probe import run
@@ -132,14 +134,16 @@ def test_without_val_the_strength_is_chosen_within_train_by_block(make_pack, mak
 def test_the_head_gives_the_same_scores_by_itself(make_pack, make_run):
     store, made = make_pack(), make_run()
     result = probe(made, store)
-    head = load_file(made.path / "head.safetensors")
+    head = load_file(made.path / "probe-linear-head.safetensors")
     test, truth = split_of(store, made, "test")
     decisions = (test - head["mean"]) / head["std"] @ head["weights"] + head["bias"]
     found = average_precision_score(truth[:, :3], decisions[:, :3], average="macro")
     assert found == pytest.approx(result.map_macro[0], abs=1e-4)
-    about = read_metadata(made.path / "head.safetensors")
+    about = read_metadata(made.path / "probe-linear-head.safetensors")
     assert json.loads(about["class_names"]) == list(store.vocabulary)
-    assert about["checkpoint"] == result.digests["checkpoint"]
+    contract = json.loads(about["contract"])
+    assert contract["checkpoint"] == result.digests["checkpoint"]
+    assert contract["split"] == result.digests["split"]
     assert float(about["strength"]) == result.settings["strength"]
     assert about["task"] == "multilabel"
 
@@ -159,7 +163,8 @@ def test_features_that_embed_wrote_are_used_and_those_of_another_pack_are_not(ma
     probe(made, store, task="knn")
     assert path.stat().st_mtime_ns == written
     probe(made, make_pack("other.lance", seed=3), task="knn")
-    assert f"on pack {store.digest[:12]}; making those of" in caplog.text
+    assert f"on pack {store.digest[:12]}, split" in caplog.text
+    assert "; making those of" in caplog.text
 
 
 def test_another_out_is_written_there_with_its_head(make_pack, make_run, tmp_path):
@@ -167,7 +172,7 @@ def test_another_out_is_written_there_with_its_head(make_pack, make_run, tmp_pat
     out = tmp_path / "elsewhere" / "scores.json"
     result = probe(made, make_pack(), out=out)
     assert result.out == out
-    assert sorted(p.name for p in out.parent.iterdir()) == ["head.safetensors", "scores.json"]
+    assert sorted(p.name for p in out.parent.iterdir()) == ["scores-head.safetensors", "scores.json"]
     assert not (made.path / "probe-linear.json").exists()
 
 
@@ -224,3 +229,63 @@ def test_the_student_has_a_file_of_its_own(make_pack, make_run):
     probe(made, store, weights="student")
     assert (made.path / "features.parquet").read_bytes() == before
     assert (made.path / "features-student.parquet").exists()
+
+
+def test_shares_of_the_labels_give_a_curve_draws_and_sentences(make_pack, make_run, caplog):
+    store, made = make_pack(count=480), make_run()
+    result = probe(made, store, task="knn", label_fraction=(0.05, 0.5, 1.0), fraction_seeds=2)
+    curve = result.label_efficiency["pretrained ViT"]
+    assert [(p["fraction"], p["draws"]) for p in curve] == [(0.05, 2), (0.5, 2), (1.0, 1)]
+    assert curve[0]["n_train"] == round(0.05 * result.n_train)
+    assert curve[0]["map_macro"][0] == pytest.approx(np.mean(curve[0]["by_draw"]["map_macro"]))
+    assert curve[-1]["map_macro"] == result.map_macro
+    assert len(result.sentences) == 4  # two rivals, two shares below all
+    assert all(said.startswith("With ") for said in result.sentences)
+    assert "of the labels, draw 0: 8 tiles hold no positive of never" in caplog.text
+    assert "macro AP by labels" in "\n".join(result.lines())
+    draws = result.details["label_draws"]
+    assert len(draws) == 5
+    assert draws[0]["classes_without_positive"] == ["never"]
+
+
+def test_below_all_labels_the_strength_is_chosen_within_the_draw_and_val_is_not_counted(make_pack, make_run):
+    result = probe(make_run(), make_pack(), label_fraction=0.5, fraction_seeds=1)
+    assert result.settings["chosen_on"].startswith("5-fold cross-validation in train")
+    assert result.n_train == 40
+    assert result.sentences == []
+
+
+def test_permuted_labels_give_the_prevalence_within_the_interval(make_pack, make_run):
+    store = make_pack(count=2880, permuted=True)
+    result = probe(make_run(), store)
+    for name in ("bright", "striped", "rough"):
+        row = result.per_class[name]
+        assert row["interval"][0] <= row["prevalence"] <= row["interval"][1]
+    assert result.p_no_gain["map_macro"] > 0.01
+
+
+def test_the_recipe_of_dino_trains_on_crops_and_answers_for_whole_tiles(make_pack, make_run, monkeypatch):
+    monkeypatch.setattr("swath.transfer.probe.by_dino_recipe", partial(by_dino_recipe, epochs=3))
+    made = make_run()
+    result = probe(made, make_pack(), recipe="dino")
+    assert result.settings["recipe"] == "dino"
+    assert result.details["features"] == "class token of each of the last 2 blocks"
+    assert list(result.baselines) == ["untrained ViT"]
+    assert result.out.name == "probe-dino.json"
+    assert (made.path / "probe-dino-head.safetensors").exists()
+    assert probe(made, make_pack("again.lance"), recipe="dino").map_macro == result.map_macro
+
+
+def test_settings_without_effect_are_refused():
+    for settings, words in (
+        ({"task": "knn", "recipe": "dino"}, "--recipe is of the linear probe"),
+        ({"k": 5}, "--k and --temperature are of --task knn"),
+        ({"fraction_seeds": 2}, "needs a --label-fraction below 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ProbeConfig(run="r", tiles="t", **settings)
+
+
+def test_one_tile_in_train_and_test_is_refused(make_pack, make_run):
+    with pytest.raises(DataError, match="1 tiles are in both train and test, such as"):
+        probe(make_run(), make_pack(doubled=True))

@@ -8,7 +8,7 @@ from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConf
 from swath.config.pretraining import PretrainConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
-from swath.config.transfer import EmbedConfig, ProbeConfig, ReportConfig
+from swath.config.transfer import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
 
 __all__ = [
     "AuditConfig",
@@ -16,6 +16,7 @@ __all__ = [
     "DoctorConfig",
     "EmbedConfig",
     "IndexConfig",
+    "LadderConfig",
     "PackConfig",
     "PretrainConfig",
     "ProbeConfig",

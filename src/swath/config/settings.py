@@ -10,7 +10,7 @@ from swath.errors import UsageError
 from swath.location import S3Path, location
 
 
-def _comma_list(value: Any) -> Any:
+def comma_list(value: Any) -> Any:
     return (
         tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
     )
@@ -28,7 +28,7 @@ def _location(value: Any) -> Any:
 Location = Annotated[
     Path | S3Path, BeforeValidator(_location), PlainSerializer(str, return_type=str, when_used="json")
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 

@@ -1,11 +1,32 @@
 """Settings of embed, probe and report: a run -> what it is worth."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from swath.config.settings import Location, Seed, Settings
+from swath.config.settings import Location, Seed, Settings, comma_list
+
+Tokens = Literal["cls", "mean", "both"]
+
+
+def _one_or_many(value: Any) -> Any:
+    """0.1, "0.01,0.1" or a list."""
+    return (value,) if isinstance(value, int | float | Path) else comma_list(value)
+
+
+def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if not fractions:
+        raise ValueError("name at least one share, such as 0.1")
+    return tuple(sorted(set(fractions)))
+
+
+Fractions = Annotated[
+    tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...],
+    BeforeValidator(_one_or_many),
+    AfterValidator(_ascending),
+]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many)]
 
 
 class EmbedConfig(Settings):
@@ -19,6 +40,13 @@ class EmbedConfig(Settings):
     """The features to write (GeoParquet)."""
     batch_size: Annotated[int, Field(ge=1)] = 256
     weights: Literal["teacher", "student"] = "teacher"
+    features: Tokens = "both"
+    """Class token, mean of the patch tokens, or both."""
+    blocks: Annotated[int, Field(ge=1)] = 1
+    """Of the last N blocks."""
+    other_data: bool = False
+    """The tiles are another data set than the run's: their ground resolution may differ, and their own
+    statistics standardise them."""
 
 
 class ProbeConfig(Settings):
@@ -29,8 +57,19 @@ class ProbeConfig(Settings):
     tiles: Location
     """Packed tiles with labels and a split."""
     task: Literal["linear", "knn"] = "linear"
+    recipe: Literal["logistic", "dino"] = "logistic"
+    """Of the linear probe: logistic regression to convergence, or DINO's eval_linear.py (50 epochs of SGD on
+    random crops)."""
+    features: Tokens | None = None
+    """Class token, mean of the patch tokens, or both. [both; recipe dino: cls]"""
+    blocks: Annotated[int | None, Field(ge=1)] = None
+    """Of the last N blocks. [1; recipe dino: 4]"""
+    label_fraction: Fractions = (1.0,)
+    """Shares of the training labels to learn from."""
+    fraction_seeds: Annotated[int, Field(ge=1)] = 3
+    """Draws of each share below 1."""
     out: Path | None = None
-    """Where to write; RUN/probe-TASK.json where not given."""
+    """Where to write; RUN/probe-TASK.json where not given (RUN/probe-dino.json for recipe dino)."""
     k: Annotated[int, Field(ge=1)] = 20
     """Neighbours (knn)."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
@@ -41,6 +80,57 @@ class ProbeConfig(Settings):
     """Bootstrap rounds for the 95 % intervals."""
     seed: Seed = 0
     weights: Literal["teacher", "student"] = "teacher"
+    other_data: bool = False
+    """The tiles are another data set than the run's: their ground resolution may differ, and their own
+    statistics standardise them."""
+
+    @model_validator(mode="after")
+    def _without_settings_of_no_effect(self) -> Self:
+        given = self.model_fields_set
+        if self.task == "knn" and given & {"recipe"}:
+            raise ValueError("--recipe is of the linear probe; leave it out with --task knn")
+        if self.task == "linear" and given & {"k", "temperature"}:
+            raise ValueError("--k and --temperature are of --task knn")
+        if "fraction_seeds" in given and self.label_fraction == (1.0,):
+            raise ValueError("--fraction-seeds needs a --label-fraction below 1; all labels are one draw")
+        return self
+
+
+class LadderConfig(Settings):
+    """One table of what features are worth: image statistics, random convolutions, an untrained network,
+    given weights and your runs, at several shares of the labels.
+    """
+
+    tiles: Path
+    """Packed tiles with labels and a split."""
+    runs: Paths = ()
+    """Folders of runs."""
+    weights: Paths = ()
+    """Weights of photographs (.pth, .safetensors), as facebookresearch/dino or timm name them; they see red,
+    green and blue."""
+    out: Path | None = None
+    """Folder for the table, the figure and the features; `ladder` beside the tiles where not given."""
+    label_fraction: Fractions = (0.01, 0.1, 1.0)
+    """Shares of the training labels to learn from."""
+    fraction_seeds: Annotated[int, Field(ge=1)] = 3
+    """Draws of each share below 1."""
+    probes: Annotated[tuple[Literal["linear", "knn"], ...], BeforeValidator(comma_list)] = ("linear", "knn")
+    k: Annotated[int, Field(ge=1)] = 20
+    """Neighbours (knn)."""
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    """Weight of a neighbour is exp(similarity / temperature) (knn)."""
+    features: Tokens = "both"
+    """Class token, mean of the patch tokens, or both."""
+    blocks: Annotated[int, Field(ge=1)] = 1
+    """Of the last N blocks."""
+    min_positives: Annotated[int, Field(ge=1)] = 1
+    """Classes with fewer positive test tiles are left out of the averages, and said so."""
+    rounds: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap rounds for the 95 % intervals."""
+    seed: Seed = 0
+    other_data: bool = False
+    """Runs of other data than these tiles: ground resolution may differ, and the statistics of these tiles
+    standardise them."""
 
 
 class ReportConfig(Settings):

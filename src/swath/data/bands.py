@@ -16,7 +16,7 @@ SENTINEL2_GSD_M = {
 # Sentinel-2 style names end in the band: T33UUU_20170216T102101_B04.jp2, B4.tif, patch_B8A.tif.
 BAND_PATTERN = r"(?:^|[_.\-])(?P<band>B(?:\d{1,2}|8A)|VV|VH)(?:_\d+m)?$"
 
-_TRUE_COLOUR = (("B04", "B03", "B02"), ("red", "green", "blue"), ("R", "G", "B"))
+TRUE_COLOUR = (("B04", "B03", "B02"), ("red", "green", "blue"), ("R", "G", "B"))
 PIXEL_TYPES = ("uint8", "uint16", "int16", "float32")
 
 
@@ -130,7 +130,7 @@ def true_colour(bands: tuple[str, ...]) -> tuple[int, int, int]:
     """Positions in `bands` to show as red, green and blue; the first three (or the first, thrice) where none
     is known.
     """
-    for names in _TRUE_COLOUR:
+    for names in TRUE_COLOUR:
         if all(name in bands for name in names):
             return (bands.index(names[0]), bands.index(names[1]), bands.index(names[2]))
     return (0, 1, 2) if len(bands) >= 3 else (0, 0, 0)

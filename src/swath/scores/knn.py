@@ -37,13 +37,13 @@ def knn_scores(
     votes = np.empty((len(queries), labels.shape[1]), dtype=np.float64)
     for start in range(0, len(queries), _QUERY_BLOCK):
         block = slice(start, start + _QUERY_BLOCK)
-        similarity, neighbours = _nearest(keys, asked[block], min(k, len(train)))
+        similarity, neighbours = nearest(keys, asked[block], min(k, len(train)))
         weights = torch.softmax(similarity.double() / temperature, dim=1).numpy()  # (q, k)
         votes[block] = np.einsum("qk,qkc->qc", weights, labels[neighbours.numpy()])
     return votes.round(_DECIMALS)
 
 
-def _nearest(keys: torch.Tensor, asked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def nearest(keys: torch.Tensor, asked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Similarities and rows (q, k) of the nearest keys, merged over blocks of keys."""
     best = torch.empty(len(asked), 0)
     rows = torch.empty(len(asked), 0, dtype=torch.int64)

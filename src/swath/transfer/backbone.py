@@ -1,29 +1,30 @@
 """A network that no longer learns: from the stored pixels of tiles to their features.
 
-A feature is the class token and the mean of the patch tokens after the last block, one after the other.
-Legend: B tiles, C bands, H x W pixels of a tile, S the network's own image side, T tokens, D = 2 x width.
+Legend: B tiles, C bands, Cg bands of a group, H x W pixels of a tile.
 """
 
 import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from swath.data.bands import TileFormat, check_same_input
+from swath.data.bands import TRUE_COLOUR, TileFormat, check_same_input, true_colour
 from swath.data.normalize import resized, standardize, to_unit
-from swath.errors import DataError
+from swath.errors import DataError, UsageError
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.models.weights import check_finite, load_backbone
 from swath.runtime.checkpoint import Checkpoint, digest
-from swath.runtime.device import choose_device
+from swath.runtime.device import autocast, choose_device, choose_precision
 from swath.runtime.run import Run
+from swath.transfer.content import Content
 
 log = logging.getLogger(__name__)
 
-CONTENT = "class token and mean of the patch tokens of the last block"
+Scale = Literal["run", "tiles", "photo"]
 
 
 @dataclass(frozen=True)
@@ -36,38 +37,87 @@ class Weights:
 
 
 class FrozenBackbone:
-    """A network and the tile format it was trained on, on the device of this process."""
+    """A network and the tile format it was trained on, on the device of this process.
 
-    def __init__(self, network: VisionTransformer, trained: TileFormat, weights: Weights) -> None:
+    `scale` says how stored pixels become what it sees: by the statistics of the training tiles ("run"), by
+    those of the tiles it is given ("tiles": another data set), or as a photograph ("photo": red, green and
+    blue, found in the tiles by name, in [0, 1], then the statistics of the weights).
+    """
+
+    def __init__(
+        self,
+        network: VisionTransformer,
+        trained: TileFormat,
+        weights: Weights,
+        *,
+        content: Content | None = None,
+        scale: Scale = "run",
+    ) -> None:
         self.device = choose_device()
+        self.precision = choose_precision("auto", self.device)
         self.network = network.to(self.device).eval().requires_grad_(requires_grad=False)
         self.trained = trained
         self.weights = weights
+        self.content = content or Content()
+        self.scale: Scale = scale
 
     @property
     def dim(self) -> int:
-        return 2 * self.network.shape.width
+        return self.content.dim(self.network.shape.width)
+
+    def features(self, groups: list[Tensor], given: TileFormat) -> Tensor:
+        """Stored pixels, one (B, Cg, h, w) a group of `given`, to (B, dim) float32 on the CPU."""
+        return self.of_images(self.standardized(resized(self.unit(groups, given), self.image_px), given))
+
+    @property
+    def image_px(self) -> int:
+        """The side that the network's positions were learned for; tiles are resized to it."""
+        return self.network.shape.image_px
+
+    def unit(self, groups: list[Tensor], given: TileFormat) -> Tensor:
+        """Stored pixels to (B, C, H, W) in [0, 1], in the bands of the network."""
+        if self.scale == "run":
+            given = replace(self.trained, groups=given.groups, gsd_m=given.gsd_m)
+        unit = to_unit(groups, given, device=self.device)
+        return unit[:, list(true_colour(given.bands))] if self.scale == "photo" else unit
+
+    def standardized(self, unit: Tensor, given: TileFormat) -> Tensor:
+        return standardize(unit, given if self.scale == "tiles" else self.trained)
 
     @torch.inference_mode()
-    def features(self, groups: list[Tensor], given: TileFormat) -> Tensor:
-        """Stored pixels, one (B, Cg, h, w) a group of `given`, to (B, D) float32 on the CPU.
+    def of_images(self, images: Tensor) -> Tensor:
+        """(B, C, H, W), standardised, to (B, dim) float32 on the CPU."""
+        with autocast(self.device, self.precision):
+            return self.content.of(self.network, images).cpu()
 
-        Pixels are scaled by the statistics of the training tiles, and tiles resized to the side that the
-        network's positions were learned for (the global view).
+    def with_content(self, content: Content) -> "FrozenBackbone":
+        return FrozenBackbone(self.network, self.trained, self.weights, content=content, scale=self.scale)
+
+    def for_other_data(self, given: TileFormat, *, where: str) -> "FrozenBackbone":
+        """The same network for tiles of another data set; see `scale`.
+
+        Raises:
+            UsageError: these are the tiles of the run, or packed just like them.
         """
-        seen = replace(self.trained, groups=given.groups, gsd_m=given.gsd_m)
-        images = to_unit(groups, seen, device=self.device)  # (B, C, H, W)
-        images = resized(images, self.network.shape.image_px)
-        tokens = self.network.tokens(standardize(images, seen))  # (B, T, D / 2)
-        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1).float().cpu()
+        same = replace(self.trained, groups=given.groups) == given
+        if same:
+            raise UsageError(
+                f"--other-data changes nothing: {where} has the statistics of the run; leave it out"
+            )
+        return FrozenBackbone(self.network, self.trained, self.weights, content=self.content, scale="tiles")
 
     def check_fits(self, given: TileFormat, *, where: str) -> None:
         """Refuse tiles that the network was not trained for.
 
         Raises:
-            DataError: other bands, another ground resolution, or another pixel type.
+            DataError: other bands, another pixel type, or another ground resolution (unless `scale` allows).
         """
-        check_same_input(self.trained, given, where=where)
+        if self.scale == "photo":
+            check_colours(given.bands, where=where)
+            return
+        check_same_input(
+            self.trained if self.scale == "run" else replace(self.trained, gsd_m=None), given, where=where
+        )
         trained, found = _types(self.trained), _types(given)
         for band in self.trained.bands:
             if trained[band] != found[band]:
@@ -77,7 +127,20 @@ class FrozenBackbone:
                 )
 
 
-def open_backbone(run: Run, *, whose: str = "teacher") -> FrozenBackbone:
+def check_colours(bands: tuple[str, ...], *, where: str) -> None:
+    """Refuse tiles in which red, green and blue cannot be told by their names.
+
+    Raises:
+        DataError: says which bands there are.
+    """
+    if tuple(bands[i] for i in true_colour(bands)) not in TRUE_COLOUR:
+        raise DataError(
+            f"{where} has bands {','.join(bands)}; weights of photographs need red, green and blue, named "
+            f"{' or '.join(','.join(names) for names in TRUE_COLOUR)}. Pack these, or leave out --weights."
+        )
+
+
+def open_backbone(run: Run, *, whose: str = "teacher", content: Content | None = None) -> FrozenBackbone:
     """The backbone of the newest whole checkpoint of a run; `whose` is teacher or student.
 
     Raises:
@@ -94,7 +157,8 @@ def open_backbone(run: Run, *, whose: str = "teacher") -> FrozenBackbone:
     check_finite(backbone, where=f"{checkpoint.path}, {whose},")
     network = VisionTransformer(shape)
     load_backbone(network, backbone)
-    return FrozenBackbone(network, trained, Weights(digest(checkpoint.path), checkpoint.step, whose))
+    weights = Weights(digest(checkpoint.path), checkpoint.step, whose)
+    return FrozenBackbone(network, trained, weights, content=content)
 
 
 def untrained(backbone: FrozenBackbone, *, seed: int = 0) -> FrozenBackbone:
@@ -103,7 +167,8 @@ def untrained(backbone: FrozenBackbone, *, seed: int = 0) -> FrozenBackbone:
     network = VisionTransformer(shape, generator=torch.Generator().manual_seed(seed))
     described = json.dumps([seed, shape.to_json(), trained.to_json()], sort_keys=True)
     name = hashlib.sha256(described.encode()).hexdigest()
-    return FrozenBackbone(network, trained, Weights(name, 0, f"untrained, seed {seed}"))
+    weights = Weights(name, 0, f"untrained, seed {seed}")
+    return FrozenBackbone(network, trained, weights, content=backbone.content, scale=backbone.scale)
 
 
 def _described(checkpoint: Checkpoint) -> tuple[ViTShape, TileFormat]:

@@ -71,6 +71,11 @@ class Exam:
     def measures(self) -> tuple[str, ...]:
         return (*MEASURES, "accuracy") if self.single_label else MEASURES
 
+    @property
+    def headline(self) -> str:
+        """The one number to compare by: accuracy for single labels, macro AP for several."""
+        return "accuracy" if self.single_label else "map_macro"
+
     def describe(self) -> dict[str, Any]:
         """How the intervals come about: a round draws `groups` times `by` (block or tile)."""
         return {

@@ -18,6 +18,7 @@ from swath.results import Result
 from swath.runtime.progress import Progress
 from swath.runtime.run import Run
 from swath.transfer.backbone import FrozenBackbone, open_backbone
+from swath.transfer.content import Content
 from swath.transfer.features import Origin, Rows, Values, origin_of, read_features, write_features
 
 BATCH = 256
@@ -44,7 +45,10 @@ def run(config: EmbedConfig) -> EmbedResult:
         MachineError: the disk is full.
     """
     store = TileStore(config.tiles)
-    backbone = open_backbone(Run.open(config.run), whose=config.weights)
+    content = Content(config.features, config.blocks)
+    backbone = open_backbone(Run.open(config.run), whose=config.weights, content=content)
+    if config.other_data:
+        backbone = backbone.for_other_data(store.format, where=str(store.path))
     check_output(config.out, begins=b"PAR1")
     started = time.perf_counter()
     embed(config.out, store, backbone, batch_size=config.batch_size)
@@ -60,7 +64,7 @@ def run(config: EmbedConfig) -> EmbedResult:
 def embed(path: Path, store: TileStore, backbone: FrozenBackbone, *, batch_size: int = BATCH) -> None:
     """Write the features of every tile of the pack to `path`."""
     backbone.check_fits(store.format, where=str(store.path))
-    write_features(path, store, backbone, _blocks(store, backbone, batch_size))
+    write_features(path, store, backbone, blocks_of(store, backbone, batch_size=batch_size))
 
 
 def kept_features(path: Path, store: TileStore, backbone: FrozenBackbone, rows: Rows) -> Values:
@@ -84,7 +88,7 @@ def _holds(path: Path, wanted: Origin) -> bool:
     return found == wanted
 
 
-def _blocks(store: TileStore, backbone: FrozenBackbone, batch_size: int) -> Iterator[Values]:
+def blocks_of(store: TileStore, backbone: FrozenBackbone, *, batch_size: int) -> Iterator[Values]:
     """(B, D) features of all tiles in order; the next batch is read while this one is computed."""
     starts = range(0, len(store), batch_size)
 

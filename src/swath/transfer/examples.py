@@ -1,6 +1,7 @@
 """The labelled tiles of a pack that a probe learns from and is tested on."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,19 @@ class Examples:
     val: Rows
     test: Rows
     blocks: Rows | None
+
+    def with_labels_of(self, places: Rows) -> "Examples":
+        """The same examples with fewer labels to learn from: those of some places of `train`, none of val.
+
+        Labels of val would choose the strength of the probe, and so be labels that were not counted.
+        """
+        return replace(self, train=self.train[places], val=self.val[:0])
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes without a positive training tile: they are scored, and cannot be learned."""
+        positives = self.labels[self.train].sum(axis=0, dtype=np.int64)
+        return tuple(name for name, count in zip(self.vocabulary, positives, strict=True) if not count)
 
     def groups(self, part: Rows, *, at_least: int) -> tuple[str, Rows]:
         """("block", block of each tile), or ("tile", 0..n-1) where fewer than `at_least` blocks are known."""
@@ -61,10 +75,30 @@ def labelled_examples(store: TileStore) -> Examples:
                 f'{store.path}: none of the {int((splits == name).sum())} tiles in split "{name}" is '
                 "labelled; label some, or split again with another --seed"
             )
+    _check_apart(store, rows[train], rows[test])
     check_contrast(labels[rows][train], what=f"{store.path}, split train")
     return Examples(
         rows.astype(np.int64), labels[rows], store.vocabulary, task, train, val, test, _blocks(store, rows)
     )
+
+
+def _check_apart(store: TileStore, train: Rows, test: Rows) -> None:
+    """Refuse one and the same tile on both sides; overlaps on the ground are for `swath audit`."""
+    ids = store.ids()
+    both = np.intersect1d(ids[train], ids[test])
+    if len(both):
+        raise DataError(
+            f'{store.path}: {len(both):,} tiles are in both train and test, such as "{both[0]}"; a score '
+            "on them says nothing. Index the archive again, each tile once, and split it."
+        )
+
+
+def split_digest(store: TileStore) -> str:
+    """Hash of which tile is in which split and what it is labelled, whatever the order of the tiles."""
+    names = [name for name in ("id", "split", "labels") if name in store.column_names]
+    columns = store.columns(*names).to_pydict().values()
+    lines = sorted("\0".join(map(str, row)) for row in zip(*columns, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:

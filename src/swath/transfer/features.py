@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from swath.data.store import TileStore
 from swath.errors import DataError
 from swath.files import file_aside
-from swath.transfer.backbone import CONTENT, FrozenBackbone
+from swath.transfer.backbone import FrozenBackbone
+from swath.transfer.examples import split_digest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KEY = "swath"
 # The features of a tile stand beside these columns of the pack.
 _COLUMNS = {
@@ -36,21 +37,32 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Origin:
-    """What features are of: digests of checkpoint and pack, step, and whose weights (teacher, student)."""
+    """What features are of: digests of checkpoint, pack and split, step, whose weights (teacher, student),
+    which tokens of how many blocks, and how pixels were scaled (see FrozenBackbone).
+    """
 
     checkpoint: str
     step: int
     weights: str
     pack: str
+    split: str
+    tokens: str
+    blocks: int
+    scale: str
 
     @classmethod
     def of(cls, backbone: FrozenBackbone, store: TileStore) -> "Origin":
-        weights = backbone.weights
-        return cls(checkpoint=weights.checkpoint, step=weights.step, weights=weights.whose, pack=store.digest)
+        weights, content = backbone.weights, backbone.content
+        return cls(
+            checkpoint=weights.checkpoint, step=weights.step, weights=weights.whose,
+            pack=store.digest, split=split_digest(store),
+            tokens=content.tokens, blocks=content.blocks, scale=backbone.scale,
+        )  # fmt: skip
 
     def __str__(self) -> str:
         return (
-            f"checkpoint {self.checkpoint[:12]} (step {self.step}, {self.weights}) on pack {self.pack[:12]}"
+            f"checkpoint {self.checkpoint[:12]} (step {self.step}, {self.weights}; {self.tokens}, "
+            f"{self.blocks} blocks, scaled by {self.scale}) on pack {self.pack[:12]}, split {self.split[:12]}"
         )
 
 
@@ -120,7 +132,7 @@ def _schema(backbone: FrozenBackbone, store: TileStore) -> pa.Schema:
     described: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "origin": asdict(Origin.of(backbone, store)),
-        "content": CONTENT,
+        "content": str(backbone.content),
         "image_px": backbone.network.shape.image_px,
         "tile_format": backbone.trained.to_json(),
         "vocabulary": list(store.vocabulary),

@@ -42,14 +42,14 @@ def by_logistic_regression(features: Features, examples: Examples, *, seed: int)
     )
     settings = {"strength": choice.strength, "chosen_on": chosen_on}
     scores = probe.scores(features[examples.test])
-    return Prediction(_answers(scores, examples.task, threshold=0.0), settings, probe, choice.tried)
+    return Prediction(answers_of(scores, examples.task, threshold=0.0), settings, probe, choice.tried)
 
 
 def by_neighbours(features: Features, examples: Examples, *, k: int, temperature: float) -> Prediction:
     """Weighted nearest neighbours by cosine on features (N, D) as they are."""
     train, test = features[examples.train], features[examples.test]
     scores = knn_scores(train, examples.labels[examples.train], test, k=k, temperature=temperature)
-    answers = _answers(scores, examples.task, threshold=0.5)
+    answers = answers_of(scores, examples.task, threshold=0.5)
     return Prediction(answers, {"k": min(k, len(train)), "temperature": temperature})
 
 
@@ -61,6 +61,6 @@ def standardised(features: Features, examples: Examples) -> Features:
     return np.asarray((features - train.mean(axis=0)) / std, dtype=np.float32)
 
 
-def _answers(scores: Scores, task: Task, *, threshold: float) -> Answers:
+def answers_of(scores: Scores, task: Task, *, threshold: float) -> Answers:
     """One label a tile: its best class; several: every class above the threshold of an even chance."""
     return Answers(scores, best_class(scores) if task == "class" else scores > threshold)

@@ -4,91 +4,33 @@ Learns on the split train and is tested on the split test. Image statistics, the
 the pretrained network are judged by the same probe on the same tiles.
 """
 
-import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.files import check_output, write_json
-from swath.models.weights import save_weights
-from swath.results import Result
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
-from swath.scores.logistic import LogisticProbe
-from swath.transfer.backbone import CONTENT, FrozenBackbone, open_backbone, untrained
+from swath.transfer.backbone import FrozenBackbone, open_backbone, untrained
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, image_statistics
-from swath.transfer.comparison import Exam, Judgement, judge
+from swath.transfer.comparison import Exam
+from swath.transfer.content import Content
+from swath.transfer.dino_recipe import by_dino_recipe
 from swath.transfer.embed import kept_features
-from swath.transfer.examples import Examples, labelled_examples
-from swath.transfer.prediction import (
-    Features,
-    Prediction,
-    by_logistic_regression,
-    by_neighbours,
-    standardised,
-)
+from swath.transfer.examples import Examples, labelled_examples, split_digest
+from swath.transfer.head import Contract, head_path, save_head
+from swath.transfer.measurement import Curve, Labels, Learn, measure, say_absent, sentences
+from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
+from swath.transfer.probe_result import ProbeResult
 
-BASELINES = (IMAGE_STATISTICS, UNTRAINED)
-_TITLES = {"map_macro": "macro AP", "map_micro": "micro AP", "accuracy": "accuracy"}
+_DINO_BLOCKS = 4
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ProbeResult(Result):
-    """Scores on the test tiles as [value, low, high], a 95 % interval; accuracy for single labels only.
-
-    `task` is what the labels are, "class" or "multilabel"; `probe` is "linear" or "knn".
-    """
-
-    task: str
-    probe: str
-    n_train: int
-    n_test: int
-    map_macro: list[float]
-    map_micro: list[float]
-    f1_macro: list[float]
-    f1_micro: list[float]
-    accuracy: list[float] | None
-    per_class: dict[str, dict[str, Any]]
-    baselines: dict[str, dict[str, Any]]
-    gain_over_untrained: dict[str, list[float]]
-    p_no_gain: dict[str, float]
-    left_out: list[str]
-    settings: dict[str, Any]
-    details: dict[str, Any]
-    digests: dict[str, str]
-    out: Path
-
-    def lines(self) -> list[str]:
-        """The table for a reader."""
-        rows = {**self.baselines, PRETRAINED: self.to_json()}
-        measures = [name for name in _TITLES if rows[PRETRAINED][name] is not None]
-        gain = self.gain_over_untrained["map_macro"]
-        return [
-            f"{self.probe} probe, {self.n_train:,} tiles to train, {self.n_test:,} to test [95 % interval]",
-            f"  {'':18} " + " ".join(f"{_TITLES[name]:21}" for name in measures),
-            *(
-                f"  {title:18} " + " ".join(f"{_words(row[name]):21}" for name in measures)
-                for title, row in rows.items()
-            ),
-            f"  gain over the {UNTRAINED}, paired: {gain[0]:+.3f} [{gain[1]:+.3f}, {gain[2]:+.3f}] macro AP",
-            *(
-                [f"  left out (too few positive test tiles): {', '.join(self.left_out)}"]
-                if self.left_out
-                else []
-            ),
-            f"  {self.out}",
-        ]
-
-
 def run(config: ProbeConfig) -> ProbeResult:
-    """Write RUN/probe-TASK.json, and head.safetensors beside it for a linear probe.
+    """Write RUN/probe-TASK.json, and a head beside it for a linear probe.
 
     Raises:
         UsageError: `run` is not a run, or the tiles have no labels or no split `test`.
@@ -97,58 +39,39 @@ def run(config: ProbeConfig) -> ProbeResult:
     """
     store = TileStore(config.tiles)
     examples = labelled_examples(store)
-    backbone = open_backbone(Run.open(config.run), whose=config.weights)
-    backbone.check_fits(store.format, where=str(store.path))
-    exam = _exam(examples, config)
-    out = config.out or config.run / f"probe-{config.task}.json"
+    backbone = _backbone(config, store)
+    exam = exam_of(examples, config)
+    out = config.out or config.run / f"probe-{'dino' if config.recipe == 'dino' else config.task}.json"
     check_output(out, begins=b"{")
-    predictions = {}
-    for name, features in _feature_sets(config, store, examples, backbone):
-        log.info("%s probe on %s, %d numbers a tile", config.task, name, features.shape[1])
-        predictions[name] = _predict(name, features, examples, config)
-    judged = {name: judge(prediction.answers, exam) for name, prediction in predictions.items()}
+    labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
+    say_absent(examples, labels)
+    curves = {}
+    for name, learn in _contestants(config, store, examples, backbone):
+        log.info("%s probe on %s", config.task, name)
+        curves[name] = Curve(name, tuple(measure(learn, examples, exam, labels)), config.seed)
     result = ProbeResult(
         task=examples.task,
         probe=config.task,
-        n_train=len(examples.train),
+        n_train=curves[PRETRAINED].rows[-1].n_train,
         n_test=len(examples.test),
-        **_numbers(judged),
+        **_numbers(curves, exam),
         left_out=list(exam.left_out),
-        settings=predictions[PRETRAINED].settings | {"weights": config.weights} | exam.describe(),
-        details=_details(examples, backbone, predictions),
-        digests={
-            "checkpoint": backbone.weights.checkpoint,
-            "pack": store.digest,
-            "index": store.index_digest,
-        },
+        settings=curves[PRETRAINED].rows[-1].prediction.settings
+        | {"weights": config.weights}
+        | exam.describe(),
+        details=_details(examples, backbone, curves),
+        digests=_digests(backbone, store),
         out=out,
     )
-    if (probe := predictions[PRETRAINED].probe) is not None:
-        _save_head(result.out.with_name("head.safetensors"), probe, examples.vocabulary, result)
-    write_json(result.out, result.to_json())
+    if (probe := curves[PRETRAINED].rows[-1].prediction.probe) is not None:
+        contract = Contract.of(backbone, examples.vocabulary, split=split_digest(store))
+        save_head(head_path(out), probe, contract)
+    write_json(out, result.to_json())
     return result
 
 
-def _feature_sets(
-    config: ProbeConfig, store: TileStore, examples: Examples, backbone: FrozenBackbone
-) -> Iterator[tuple[str, Features]]:
-    """Name and features (N, D) of each contestant, one in memory at a time."""
-    yield IMAGE_STATISTICS, image_statistics(store, examples.rows)
-    fresh = untrained(backbone)
-    yield UNTRAINED, kept_features(config.run / "features-untrained.parquet", store, fresh, examples.rows)
-    name = "features.parquet" if config.weights == "teacher" else f"features-{config.weights}.parquet"
-    yield PRETRAINED, kept_features(config.run / name, store, backbone, examples.rows)
-
-
-def _predict(name: str, features: Features, examples: Examples, config: ProbeConfig) -> Prediction:
-    if config.task == "linear":
-        return by_logistic_regression(features, examples, seed=config.seed)
-    if name == IMAGE_STATISTICS:  # a cosine of means beside spreads says little before they have one unit
-        features = standardised(features, examples)
-    return by_neighbours(features, examples, k=config.k, temperature=config.temperature)
-
-
-def _exam(examples: Examples, config: ProbeConfig) -> Exam:
+def exam_of(examples: Examples, config: Any) -> Exam:
+    """The test tiles, resampled by block where blocks are known; `config` has min_positives, rounds, seed."""
     by, groups = examples.groups(examples.test, at_least=2)
     return Exam(
         labels=examples.labels[examples.test],
@@ -160,42 +83,90 @@ def _exam(examples: Examples, config: ProbeConfig) -> Exam:
     )
 
 
-def _numbers(judged: dict[str, Judgement]) -> dict[str, Any]:
-    """The measured fields of a ProbeResult."""
-    gain = judged[PRETRAINED].gain_over(judged[UNTRAINED])
-    return judged[PRETRAINED].to_json() | {
-        "baselines": {name: judged[name].to_json() for name in BASELINES},
-        "gain_over_untrained": {name: found.interval.to_json() for name, found in gain.items()},
-        "p_no_gain": {name: found.p_value for name, found in gain.items()},
+def _backbone(config: ProbeConfig, store: TileStore) -> FrozenBackbone:
+    found = open_backbone(Run.open(config.run), whose=config.weights)
+    dino = config.recipe == "dino"
+    blocks = config.blocks or (min(_DINO_BLOCKS, found.network.shape.depth) if dino else 1)
+    found = found.with_content(Content(config.features or ("cls" if dino else "both"), blocks))
+    if config.other_data:
+        found = found.for_other_data(store.format, where=str(store.path))
+    found.check_fits(store.format, where=str(store.path))
+    return found
+
+
+def _contestants(
+    config: ProbeConfig, store: TileStore, examples: Examples, backbone: FrozenBackbone
+) -> Iterator[tuple[str, Learn]]:
+    """Name and probe of each, the features of one in memory at a time; random crops need a network."""
+    fresh = untrained(backbone)
+    if config.recipe == "dino":
+        yield UNTRAINED, lambda part: by_dino_recipe(fresh, store, part, seed=config.seed)
+        yield PRETRAINED, lambda part: by_dino_recipe(backbone, store, part, seed=config.seed)
+        return
+    statistics = image_statistics(store, examples.rows)
+    yield IMAGE_STATISTICS, _learner(statistics, config, examples, one_unit=True)
+    for name, network, file in (
+        (UNTRAINED, fresh, "features-untrained"),
+        (PRETRAINED, backbone, "features" if config.weights == "teacher" else f"features-{config.weights}"),
+    ):
+        path = config.run / f"{file}{features_tag(network)}.parquet"
+        yield name, _learner(kept_features(path, store, network, examples.rows), config, examples)
+
+
+def features_tag(backbone: FrozenBackbone) -> str:
+    """What the file of features of another content or scale has in its name."""
+    return backbone.content.file_tag + ("-other-data" if backbone.scale == "tiles" else "")
+
+
+def _learner(features: Features, config: ProbeConfig, examples: Examples, *, one_unit: bool = False) -> Learn:
+    if config.task == "linear":
+        return lambda part: by_logistic_regression(features, part, seed=config.seed)
+    if one_unit:  # a cosine of means beside spreads says little before they have one unit
+        features = standardised(features, examples)
+    return lambda part: by_neighbours(features, part, k=config.k, temperature=config.temperature)
+
+
+def _numbers(curves: dict[str, Curve], exam: Exam) -> dict[str, Any]:
+    """The measured fields of a ProbeResult: those of the largest share of labels, and all shares."""
+
+    def scores(name: str) -> dict[str, Any]:
+        curve = curves[name]
+        values = {m: curve.estimate(m, curve.fractions[-1]).interval.to_json() for m in exam.measures}
+        return {"accuracy": None, **values, "per_class": curve.rows[-1].judgement.per_class}
+
+    mine, theirs = curves[PRETRAINED], curves[UNTRAINED]
+    largest = mine.fractions[-1]
+    gain = {m: mine.estimate(m, largest).minus(theirs.estimate(m, largest)) for m in exam.measures}
+    rivals = [name for name in (IMAGE_STATISTICS, UNTRAINED) if name in curves]
+    return scores(PRETRAINED) | {
+        "baselines": {name: scores(name) for name in rivals},
+        "gain_over_untrained": {m: found.interval.to_json() for m, found in gain.items()},
+        "p_no_gain": {m: found.p_value for m, found in gain.items()},
+        "label_efficiency": {name: curve.points(exam.measures) for name, curve in curves.items()},
+        "sentences": [
+            said for name in rivals for said in sentences(mine, curves[name], measure_name=exam.headline)
+        ],
     }
 
 
-def _details(
-    examples: Examples, backbone: FrozenBackbone, predictions: dict[str, Prediction]
-) -> dict[str, Any]:
-    unseen = examples.labels[examples.train].sum(axis=0) == 0
+def _digests(backbone: FrozenBackbone, store: TileStore) -> dict[str, str]:
     return {
-        "features": CONTENT,
+        "checkpoint": backbone.weights.checkpoint,
+        "pack": store.digest,
+        "index": store.index_digest,
+        "split": split_digest(store),
+    }
+
+
+def _details(examples: Examples, backbone: FrozenBackbone, curves: dict[str, Curve]) -> dict[str, Any]:
+    last = {name: curve.rows[-1].prediction for name, curve in curves.items()}
+    return {
+        "features": str(backbone.content),
+        "scale": backbone.scale,
         "dim": backbone.dim,
-        "image_px": backbone.network.shape.image_px,
+        "image_px": backbone.image_px,
         "step": backbone.weights.step,
-        "strengths_tried": {name: prediction.tried for name, prediction in predictions.items()},
-        "unseen_in_train": [name for name, absent in zip(examples.vocabulary, unseen, strict=True) if absent],
+        "strengths_tried": {name: prediction.tried for name, prediction in last.items()},
+        "unseen_in_train": list(examples.absent),
+        "label_draws": [row.to_json() for row in curves[PRETRAINED].rows],
     }
-
-
-def _save_head(path: Path, probe: LogisticProbe, vocabulary: tuple[str, ...], result: ProbeResult) -> None:
-    """Weights (D, K), bias (K,), mean (D,), std (D,) as float32, with what one must know to use them."""
-    arrays = {"weights": probe.weights, "bias": probe.bias, "mean": probe.mean, "std": probe.std}
-    metadata = {
-        "class_names": json.dumps(vocabulary),
-        "task": probe.task,
-        "strength": repr(probe.strength),
-        "features": CONTENT,
-        **result.digests,
-    }
-    save_weights(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, metadata)
-
-
-def _words(value: list[float]) -> str:
-    return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"
