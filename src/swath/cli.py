@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from swath.errors import SwathError, UsageError, did_you_mean
+from swath.errors import SwathError, UsageError, did_you_mean, is_out_of_memory
 
 _CLOSED_PIPE = 141  # as the shell says of a process that SIGPIPE ended
 
@@ -84,7 +84,7 @@ def _answer(given: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 -- the last line of defence: a bug is said in one line, never hidden
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             return _refuse("out of memory; use a smaller --batch-size, --model or --tile-px", 5, switches)
         message = f"internal error, please report it ({type(error).__name__}: {error}); --debug shows where"
         return _refuse(message, 1, switches)
@@ -102,12 +102,6 @@ def _tidy_end_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python has a type for it; torch has RuntimeErrors in the words of CUDA and of its CPU allocator."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(part in str(error).lower() for part in words)
 
 
 def _dispatch(words: list[str], switches: Switches) -> None:

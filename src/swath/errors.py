@@ -44,3 +44,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean "B04"?' for the nearest known name, or '' where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python has a type for it; torch has RuntimeErrors in the words of CUDA and of its CPU allocator."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+    return isinstance(error, MemoryError) or any(part in str(error).lower() for part in words)

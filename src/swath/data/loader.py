@@ -27,19 +27,36 @@ _BYTES_A_READ = 32 * 2**20
 class Batch:
     """Stored pixels of B tiles: `groups` holds one tensor (B, Cg, h, w) a band group.
 
-    `rows` (B,) are row numbers of the pack (sample ids), `epochs` (B,) their epochs. `wait_s` is how
-    long the consumer stood still for this batch.
+    `rows` (B,) are row numbers of the pack (sample ids), `epochs` (B,) their epochs. They are a share of
+    those of the whole step, `step_rows` and `step_epochs`. `wait_s` is how long the consumer stood still for
+    this batch.
     """
 
     rows: npt.NDArray[np.int64]
     epochs: npt.NDArray[np.int64]
     groups: list[Tensor]
+    step_rows: npt.NDArray[np.int64]
+    step_epochs: npt.NDArray[np.int64]
     wait_s: float
+
+    @property
+    def of(self) -> int:
+        """Number of tiles in the whole step."""
+        return len(self.step_rows)
+
+    def parts(self, tiles: int) -> Iterator["Batch"]:
+        """The same tiles in order, at most `tiles` at a time."""
+        for start in range(0, len(self.rows), tiles):
+            cut = slice(start, start + tiles)
+            yield replace(
+                self, rows=self.rows[cut], epochs=self.epochs[cut], groups=[g[cut] for g in self.groups]
+            )
 
 
 class Loader:
     """The `steps` batches that follow after `cursor` samples of the stream over `rows` (n,).
 
+    `batch_size` tiles make a step; of them this loader reads only the `share`, which is all where not given.
     Iterating twice gives the same batches twice. An error of the reading thread is raised where its batch is
     asked for.
 
@@ -56,6 +73,7 @@ class Loader:
         seed: int,
         steps: int,
         cursor: int = 0,
+        share: slice = slice(None),
     ) -> None:
         if not len(rows):
             raise DataError(f"{store.path} has no tiles to load: none is in the split that was asked for")
@@ -65,8 +83,10 @@ class Loader:
         self._seed = seed
         self._steps = steps
         self._cursor = cursor
+        self._share = share
+        tiles = len(range(*share.indices(batch_size)))
         rows_a_read = min(_ROWS_A_READ, _BYTES_A_READ // store.tile_bytes)
-        self._batches_a_read = max(1, rows_a_read // batch_size)
+        self._batches_a_read = max(1, rows_a_read // tiles)
 
     def __len__(self) -> int:
         return self._steps
@@ -94,10 +114,21 @@ class Loader:
             n=len(self._rows),
             seed=self._seed,
         )
-        rows = self._rows[positions]
-        groups = [torch.from_numpy(pixels) for pixels in self._store.read(rows)]
-        cuts = [slice(step * self._batch_size, (step + 1) * self._batch_size) for step in range(steps)]
-        return [Batch(rows[cut], epochs[cut], [group[cut] for group in groups], 0.0) for cut in cuts]
+        step_rows = self._rows[positions].reshape(steps, -1)
+        step_epochs = epochs.reshape(steps, -1)
+        rows = step_rows[:, self._share]
+        pixels = [torch.from_numpy(group) for group in self._store.read(rows.ravel())]
+        return [
+            Batch(
+                rows=rows[step],
+                epochs=step_epochs[step, self._share],
+                groups=[group.view(steps, -1, *group.shape[1:])[step] for group in pixels],
+                step_rows=step_rows[step],
+                step_epochs=step_epochs[step],
+                wait_s=0.0,
+            )
+            for step in range(steps)
+        ]
 
 
 def _wait_for(reading: Future[list[Batch]]) -> Iterator[Batch]:

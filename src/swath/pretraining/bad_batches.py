@@ -18,10 +18,11 @@ NAME = "bad_batches.jsonl"
 class BadBatches:
     """RUN/bad_batches.jsonl: one line for every step that was skipped, and how many came in a row."""
 
-    def __init__(self, run: Path, *, seed: int) -> None:
+    def __init__(self, run: Path, *, seed: int, writes: bool = True) -> None:
         self._path = run / NAME
         self._run = run
         self._seed = seed
+        self._writes = writes  # of several ranks the first
         self._known = {(line["step"], line["rollbacks"]) for line in read_bad_batches(run)}
         self.in_a_row = 0
 
@@ -31,8 +32,10 @@ class BadBatches:
             self.in_a_row = 0
             return
         self.in_a_row += 1
+        if not self._writes:
+            return
         log.warning(
-            f"step {step}: loss or gradient is not finite (tiles {batch.rows[:4].tolist()} ...); "
+            f"step {step}: loss or gradient is not finite (tiles {batch.step_rows[:4].tolist()} ...); "
             f"step skipped, nothing changed. To see where: swath replay {self._run} --step {step}"
         )
         if (step, rollbacks) in self._known:  # a resumed run comes by here again
@@ -45,8 +48,8 @@ class BadBatches:
                 "seed": self._seed,
                 "loss": _finite(row["loss"]),
                 "grad_norm": _finite(row["grad_norm"]),
-                "sample_ids": batch.rows.tolist(),
-                "epochs": batch.epochs.tolist(),
+                "sample_ids": batch.step_rows.tolist(),
+                "epochs": batch.step_epochs.tolist(),
             }
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import DINOHead
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Network, Outcome, move_average
+from swath.pretraining.method import Means, Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -43,18 +43,22 @@ class Dino:
         if len(views.locals_):
             features = torch.cat([features, self.student.backbone(views.locals_, keep_locals)])
         student_out = self.student.head(features).float()
-        loss, metrics = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
-        return Outcome(
-            loss=loss,
-            metrics=metrics,
-            pending={"teacher_mean": teacher_out.mean(dim=0, keepdim=True)},
-            features=features[: len(views.globals_)].detach(),
-        )
+        loss, means = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
+        means["teacher_out"] = teacher_out.mean(dim=0, keepdim=True)
+        return Outcome(loss, means, features[: len(views.globals_)].detach())
+
+    def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:
+        """Teacher entropy and KL divergence (their sum is the loss), and prototypes in use."""
+        return {
+            "entropy": means["entropy"],
+            "kl": loss - means["entropy"],
+            "prototypes": torch.special.entr(means["target"]).sum().exp(),
+        }
 
     @torch.no_grad()
-    def commit(self, outcome: Outcome, values: StepValues) -> None:
+    def commit(self, means: Means, values: StepValues) -> None:
         move_average(self.teacher, self.student, values.momentum)
-        self.centre.mul_(CENTRE_MOMENTUM).add_(outcome.pending["teacher_mean"], alpha=1 - CENTRE_MOMENTUM)
+        self.centre.mul_(CENTRE_MOMENTUM).add_(means["teacher_out"], alpha=1 - CENTRE_MOMENTUM)
 
     def extra_state(self) -> dict[str, Tensor]:
         return {"centre": self.centre}
@@ -62,12 +66,12 @@ class Dino:
 
 def dino_loss(
     student_out: Tensor, teacher_out: Tensor, centre: Tensor, *, teacher_temp: float
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[Tensor, Means]:
     """Mean over the 2 (V - 1) pairs (teacher view i, student view v != i) of the cross-entropy, averaged over
     tiles.
 
     student_out: (V * B, K) logits before temperature; teacher_out: (2 * B, K); centre: (1, K). Returns the
-    loss and its two parts, teacher entropy and KL divergence (loss = entropy + kl), in nats.
+    loss, in nats, and the means over tiles of the teacher's softmax (K,) and of its entropy.
 
     In plain loops, with q = softmax((t - centre) / teacher_temp) and p = softmax(s / 0.1):
         for i in (0, 1): for v in range(V): if v != i: loss += -sum_k q_i[k] log p_v[k]
@@ -80,7 +84,7 @@ def dino_loss(
 
 def _dino_loss(
     student_out: Tensor, teacher_out: Tensor, centre: Tensor, teacher_temp: float
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> tuple[Tensor, Means]:
     tiles = teacher_out.shape[0] // 2
     targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1).view(2, tiles, -1)
     logits = (student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1])
@@ -94,7 +98,4 @@ def _dino_loss(
     loss = total.mean() / (2 * (views - 1))
     with torch.no_grad():
         entropy = torch.special.entr(targets).sum(dim=-1).mean()
-        used = targets.mean(dim=(0, 1))
-        prototypes = torch.special.entr(used).sum().exp()
-    metrics = {"entropy": entropy, "kl": loss.detach() - entropy, "prototypes": prototypes}
-    return loss, metrics
+    return loss, {"entropy": entropy, "target": targets.mean(dim=(0, 1))}

@@ -38,8 +38,9 @@ def measure_rate(trainer: Trainer, loader: Loader) -> float:
         if step == warm_steps:
             started, tiles = time.perf_counter(), 0
         trainer.step(batch, step)
-        tiles += len(batch.rows)
-        if step > warm_steps and time.perf_counter() - started > TIMED_S:
+        tiles += batch.of
+        enough = step > warm_steps and time.perf_counter() - started > TIMED_S
+        if trainer.ranks.any(here=enough):
             break
     return tiles / (time.perf_counter() - started)
 

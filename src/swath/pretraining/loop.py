@@ -50,12 +50,13 @@ class Loop:
 
     def __init__(self, trainer: Trainer, run: Run, evaluators: Sequence[Evaluator], *, saver: Saver) -> None:
         self.trainer = trainer
+        self.ranks = trainer.ranks
         self.recipe = trainer.recipe
         self.run = run
         self.evaluators = evaluators
         self.saver = saver
         self.metrics = MetricsLog(run.path / "metrics.jsonl")
-        self.bad = BadBatches(run.path, seed=trainer.recipe.seed)
+        self.bad = BadBatches(run.path, seed=trainer.recipe.seed, writes=trainer.ranks.first)
         self.clock = Clock()
         self._best = float("-inf")
 
@@ -81,16 +82,15 @@ class Loop:
             row = self.trainer.step(batch, step)
             self.bad.see(step, batch, row, rollbacks=self.trainer.rollbacks)
             step += 1
-            self.clock.count(len(batch.rows), waited_s=batch.wait_s)
+            self.clock.count(batch.of, waited_s=batch.wait_s)
             score = self._record(step, row)
-            progress.advance(len(batch.rows), loss=row["loss"])
+            progress.advance(batch.of, loss=row["loss"])
             good = self.bad.in_a_row == 0
-            if stop:
-                log.info(f"{stop.signal}: saving ...")
+            if self.ranks.any(here=bool(stop)):
+                by = stop.signal or "a signal to another rank"
+                log.info(f"{by}: saving ...")
                 self.saver.finish(step, good=good, score=score)
-                raise Stopped(
-                    f"Stopped by {stop.signal} at step {step}; saved; run the same command to resume."
-                )
+                raise Stopped(f"Stopped by {by} at step {step}; saved; run the same command to resume.")
             if self.bad.in_a_row >= BAD_STEPS_IN_A_ROW:
                 back = self._roll_back(step)
                 progress.advance((back - step) * self.recipe.batch_size)
@@ -103,6 +103,8 @@ class Loop:
 
     def _start_log(self, step: int) -> None:
         """Rows after the step from which training goes on are of a way that was not taken."""
+        if not self.ranks.first:
+            return
         self.metrics.truncate_after(step)
         scores = [score for row in self.run.metrics() if (score := score_in(row)) is not None]
         self._best = max(scores, default=float("-inf"))
@@ -110,8 +112,10 @@ class Loop:
     def _record(self, step: int, row: dict[str, float]) -> float | None:
         """One row of metrics.jsonl every `log_every` steps, and at every check and skipped step.
 
-        Returns the score of the check, None where there was none.
+        Returns the score of the check, None where there was none. The first rank does it for all.
         """
+        if not self.ranks.first:
+            return None
         every = self.recipe.monitor_every
         check = bool(self.evaluators) and every > 0 and (step % every == 0 or step == self.recipe.steps)
         for evaluator in self.evaluators if check else ():
@@ -130,7 +134,9 @@ class Loop:
     def _roll_back(self, step: int) -> int:
         """Return to the last good checkpoint with half the learning rate, a bounded number of times."""
         self.saver.settle()
-        checkpoint = load_newest(self.run.checkpoints, good=True)
+        checkpoint = self.ranks.from_first(
+            load_newest(self.run.checkpoints, good=True) if self.ranks.first else None
+        )
         which = f"{BAD_STEPS_IN_A_ROW} steps in a row up to step {step - 1} were not finite"
         if checkpoint is None or self.trainer.rollbacks >= MOST_ROLLBACKS:
             tried = f", after {self.trainer.rollbacks} roll-backs too" if self.trainer.rollbacks else ""
@@ -140,7 +146,8 @@ class Loop:
                 "then try --precision float32, or a lower --lr, in a new --out."
             )
         restore(checkpoint.tensors, self.trainer.method, self.trainer.optimizer)
-        discard_after(self.run.checkpoints, checkpoint.step)
+        if self.ranks.first:
+            discard_after(self.run.checkpoints, checkpoint.step)
         self.trainer.rollbacks += 1
         self.bad.in_a_row = 0
         self._start_log(checkpoint.step)

@@ -4,7 +4,7 @@ Legend: B tiles a step, views are view-major (all B of view 1, then view 2, ...)
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,20 @@ from swath.augment.views import Views
 from swath.models.vit import VisionTransformer
 from swath.pretraining.schedule import StepValues
 
+Means = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """One forward pass: the loss to minimise, what to log (float32 scalars), what `commit` will need if the
-    step is taken, and the student's features of the global views (2 * B, D), without a gradient.
+    """One pass over some tiles: the loss to minimise, and whatever else must be known of the batch.
+
+    loss and means (float32 of any shape, without gradient) are means over those tiles, so that parts of a
+    batch add up to the whole; what is no mean (an entropy of means) is worked out in `Method.measures`.
+    features: of the student's global views (2 * B, D), without gradient.
     """
 
     loss: Tensor
-    metrics: dict[str, Tensor]
-    pending: dict[str, Tensor]
+    means: Means
     features: Tensor
 
 
@@ -42,15 +46,32 @@ class Method(Protocol):
     teacher: Network
 
     def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:
-        """Loss of one batch; changes nothing. `keep` is the drop-path mask of global and of local views."""
+        """Loss of some tiles; changes nothing. `keep` is the drop-path mask of global and of local views."""
         ...
 
-    def commit(self, outcome: Outcome, values: StepValues) -> None:
+    def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:
+        """What to log besides the loss (float32 scalars), from loss and means over a whole batch."""
+        ...
+
+    def commit(self, means: Means, values: StepValues) -> None:
         """After the student's step: move the teacher (and whatever else follows it)."""
         ...
 
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors beyond student and teacher that a checkpoint must hold; changed in place when loading."""
+        ...
+
+
+@runtime_checkable
+class Contrast(Protocol):
+    """What a `Method` also has whose loss compares tiles, so that it cannot be added up from parts."""
+
+    def project(self, views: Views, keep: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """What the loss compares, (B, 2, P), tile by tile; and the features (2 * B, D)."""
+        ...
+
+    def contrast(self, projected: Tensor, features: Tensor) -> Outcome:
+        """Loss of all tiles of a step (B, 2, P); the features are passed on."""
         ...
 
 

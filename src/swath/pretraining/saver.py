@@ -77,6 +77,8 @@ class Saver:
 
     def _start(self, step: int, *, good: bool, score: float | None) -> None:
         trainer = self._trainer
+        if not trainer.ranks.first:  # all ranks hold the same state
+            return
         state = {
             **self._about,
             "step": step,

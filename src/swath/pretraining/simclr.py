@@ -13,7 +13,7 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.models.head import ProjectionHead
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Network, Outcome, move_average
+from swath.pretraining.method import Means, Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -31,12 +31,24 @@ class SimClr:
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
     def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:  # noqa: ARG002 -- no scheduled value enters the loss
-        features = self.student.backbone(views.globals_, keep[0] if keep else None)
-        projected = self.student.head(features).float()
-        loss, hit_rate = contrastive_loss(projected, temperature=TEMPERATURE)
-        return Outcome(loss=loss, metrics={"hit_rate": hit_rate}, pending={}, features=features.detach())
+        return self.contrast(*self.project(views, keep))
 
-    def commit(self, outcome: Outcome, values: StepValues) -> None:  # noqa: ARG002 -- the teacher follows the student alone
+    def project(self, views: Views, keep: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """(B, 2, P) of the two global views of each tile, and their features (2 * B, D)."""
+        features = self.student.backbone(views.globals_, keep[0] if keep else None)
+        projected = self.student.head(features).float()  # (2 * B, P)
+        return projected.unflatten(0, (2, -1)).transpose(0, 1), features
+
+    def contrast(self, projected: Tensor, features: Tensor) -> Outcome:
+        rows = projected.transpose(0, 1).flatten(0, 1)  # (2 * B, P)
+        loss, hit_rate = contrastive_loss(rows, temperature=TEMPERATURE)
+        return Outcome(loss, {"hit_rate": hit_rate}, features.detach())
+
+    def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:  # noqa: ARG002 -- the loss has no parts
+        """How often the partner is found."""
+        return {"hit_rate": means["hit_rate"]}
+
+    def commit(self, means: Means, values: StepValues) -> None:  # noqa: ARG002 -- the teacher follows the student alone
         move_average(self.teacher, self.student, values.momentum)
 
     def extra_state(self) -> dict[str, Tensor]:

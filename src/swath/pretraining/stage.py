@@ -2,12 +2,11 @@
 out.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from swath.arguments import command_line
 from swath.config import PretrainConfig
@@ -25,6 +24,7 @@ from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
+from swath.runtime.ranks import Ranks, joined
 from swath.runtime.run import Run, check_same, claim
 
 # Settings that may differ when a run goes on: they change what is written, not what is learned.
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Input:
-    """The opened tiles and what of them is trained on."""
+    """The opened tiles, what of them is trained on, and by which processes."""
 
     store: TileStore
     archive: Archive
-    device: torch.device
     precision: str
+    ranks: Ranks
 
 
 def run(config: PretrainConfig) -> Run | Estimate:
@@ -52,26 +52,35 @@ def run(config: PretrainConfig) -> Run | Estimate:
         DataError: the tiles or every checkpoint are damaged.
         TrainingError, MachineError, Stopped: as `Loop.go` says; what is saved stays saved.
     """
-    tiles = _open(config)
-    if config.dry_run:
-        return _estimate(config, tiles)
+    with joined(choose_device()) as ranks:
+        tiles = _open(config, ranks)
+        if config.dry_run:
+            return _estimate(config, tiles)
+        with claim(config.out) if ranks.first else contextlib.nullcontext(False) as exists:
+            return _go(config, tiles, exists=exists)
+
+
+def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
+    """Train in the folder that the first rank has claimed; `exists` says whether it found a run there."""
+    ranks = tiles.ranks
     asked = config.model_dump(mode="json") | {
         "bands": ",".join(tiles.store.format.bands),
         "pack": tiles.store.digest,
     }
-    with claim(config.out) as exists:
-        found = _reopen(config.out, asked) if exists else None
-        recipe = Recipe.model_validate(found.recipe) if found else _resolve(config, tiles)
-        _say(recipe, tiles)
-        trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
-        checkpoint = load_newest(found.checkpoints) if found else None
-        if checkpoint is None and config.init:
-            _start_from(config.init, trainer)  # before a run is written: the weights may not fit
-        start = _resume(checkpoint, trainer)
-        if found is None:
-            resolved = {"tiles": absolute(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
-            found = Run.create(config.out, resolved, command=command_line("pretrain", config))
-        return _train(found, trainer, tiles, start=start, save_every=config.save_every)
+    found = _reopen(config.out, asked) if exists else None
+    stored = ranks.from_first(found.recipe if found else None)
+    recipe = Recipe.model_validate(stored) if stored else _resolve(config, tiles)
+    _say(recipe, tiles)
+    trainer = Trainer(recipe, tiles.store.format, ranks=ranks)
+    checkpoint = ranks.from_first(load_newest(found.checkpoints) if found else None)
+    if checkpoint is None and config.init:
+        _start_from(config.init, trainer)  # before a run is written: the weights may not fit
+    start = _resume(checkpoint, trainer)
+    if found is None:
+        resolved = {"tiles": absolute(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
+        create = Run.create if ranks.first else Run.elsewhere
+        found = create(config.out, resolved, command=command_line("pretrain", config))
+    return _train(found, trainer, tiles, start=start, save_every=config.save_every)
 
 
 def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
@@ -95,18 +104,17 @@ def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, save_every: 
 def _evaluators(recipe: Recipe, tiles: Input) -> list[Evaluator]:
     if not tiles.store.vocabulary:
         return []
-    monitor = KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.device)
+    monitor = KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.ranks.device)
     return [monitor] if monitor.usable else []
 
 
-def _open(config: PretrainConfig) -> Input:
+def _open(config: PretrainConfig, ranks: Ranks) -> Input:
     store = TileStore(config.tiles)
-    device = choose_device()
-    precision = str(choose_precision(config.precision, device).dtype).removeprefix("torch.")
+    precision = str(choose_precision(config.precision, ranks.device).dtype).removeprefix("torch.")
     archive = Archive(
         tiles=len(trainable_rows(store)), size_px=store.format.size_px, bands=len(store.format.bands)
     )
-    return Input(store=store, archive=archive, device=device, precision=precision)
+    return Input(store=store, archive=archive, precision=precision, ranks=ranks)
 
 
 def _resolve(config: PretrainConfig, tiles: Input) -> Recipe:
@@ -115,8 +123,8 @@ def _resolve(config: PretrainConfig, tiles: Input) -> Recipe:
             config, tiles.archive, steps=steps_of(config, tiles.archive), precision=tiles.precision
         )
     trial = resolve(config, tiles.archive, steps=1000, precision=tiles.precision)
-    rate = measure_rate(Trainer(trial, tiles.store.format, device=tiles.device), _loader(trial, tiles, 0))
-    steps = max(10, round(config.minutes * 60 * rate / trial.batch_size))
+    rate = measure_rate(Trainer(trial, tiles.store.format, ranks=tiles.ranks), _loader(trial, tiles, 0))
+    steps = tiles.ranks.from_first(max(10, round(config.minutes * 60 * rate / trial.batch_size)))
     log.info(f"measured {rate:,.0f} images/s: {config.minutes:g} minutes are {steps:,} steps")
     return resolve(config, tiles.archive, steps=steps, precision=tiles.precision)
 
@@ -124,7 +132,7 @@ def _resolve(config: PretrainConfig, tiles: Input) -> Recipe:
 def _estimate(config: PretrainConfig, tiles: Input) -> Estimate:
     recipe = _resolve(config, tiles)
     _say(recipe, tiles)
-    trainer = Trainer(recipe, tiles.store.format, device=tiles.device)
+    trainer = Trainer(recipe, tiles.store.format, ranks=tiles.ranks)
     return estimate(trainer, _loader(recipe, tiles, 0), steps=recipe.steps)
 
 
@@ -136,6 +144,7 @@ def _loader(recipe: Recipe, tiles: Input, start_step: int) -> Loader:
         seed=recipe.seed,
         cursor=start_step * recipe.batch_size,
         steps=recipe.steps - start_step,
+        share=tiles.ranks.share(recipe.batch_size),
     )
 
 
@@ -180,7 +189,7 @@ def _say(recipe: Recipe, tiles: Input) -> None:
     parameters = recipe.model_dump()
     log.info(
         f"{recipe.method} with {recipe.model}, patch {recipe.patch_size}, {recipe.steps:,} steps of "
-        f"{recipe.batch_size} from {tiles.archive.tiles:,} tiles, on {tiles.device}, {recipe.precision}"
+        f"{recipe.batch_size} from {tiles.archive.tiles:,} tiles, on {tiles.ranks}, {recipe.precision}"
     )
     for name, reason in recipe.reasons.items():
         log.info(f"  {name} = {parameters[name]}: {reason}")

@@ -17,14 +17,16 @@ from swath.data.normalize import standardize, to_unit
 from swath.draws import uniforms
 from swath.models.vit import VisionTransformer, ViTShape, drop_path_keep, shape_of
 from swath.pretraining.dino import Dino
+from swath.pretraining.gradient import BatchGradient, Part, Step
 from swath.pretraining.health import feature_health
-from swath.pretraining.method import Method
+from swath.pretraining.method import Method, Outcome
 from swath.pretraining.optimizer import build_optimizer, clip_each, set_rates
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues, values_at
 from swath.pretraining.simclr import SimClr
 from swath.runtime import faults
 from swath.runtime.device import Precision, autocast
+from swath.runtime.ranks import Ranks
 
 METHODS: dict[str, type[Dino] | type[SimClr]] = {"dino": Dino, "simclr": SimClr}
 
@@ -34,19 +36,30 @@ class Trainer:
     training.
     """
 
-    def __init__(self, recipe: Recipe, tile_format: TileFormat, *, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, tile_format: TileFormat, *, ranks: Ranks, micro_batch: int | None = None
+    ) -> None:
+        """`micro_batch`: tiles that go through the networks at once; this rank's whole share where None."""
         generator = torch.Generator().manual_seed(recipe.seed)
         backbone = VisionTransformer(vit_shape(recipe, len(tile_format.bands)), generator=generator)
+        device = ranks.device
         self.recipe = recipe
         self.tile_format = tile_format
+        self.ranks = ranks
         self.device = device
         self.policy = view_policy(recipe)
-        self._precision = Precision(getattr(torch, recipe.precision), reason="as the recipe says")
         self.method: Method = METHODS[recipe.method](backbone.to(device), recipe, generator=generator)
         self.method.student.to(device)
         self.method.teacher.to(device)
         self.optimizer = build_optimizer(self.method.student)
         self.rollbacks = 0  # each halves the learning rate
+        precision = Precision(getattr(torch, recipe.precision), reason="as the recipe says")
+        self.gradient = BatchGradient(
+            self.method,
+            ranks,
+            micro_batch=micro_batch or most_tiles(recipe.batch_size, ranks),
+            autocast=lambda: autocast(device, precision),
+        )
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Take one step in place and return what to log; a step whose loss or gradient is not finite changes
@@ -54,27 +67,35 @@ class Trainer:
         """
         values = values_at(step, self.recipe)
         values = replace(values, lr=values.lr * 0.5**self.rollbacks)
-        with torch.no_grad():
-            views = self.views(batch)
-        with autocast(self.device, self._precision):
-            outcome = self.method.forward(views, values, self._drop_path(batch, step))
-        loss = outcome.loss * float("nan") if "nan" in faults.fire("step", step) else outcome.loss
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        if values.last_layer_frozen:
-            self._drop_last_layer_gradient()
+        spoilt = math.nan if "nan" in faults.fire("step", step) else 1.0
+        outcome = self.gradient(Step(batch, values, lambda part: self._part(part, step), spoilt))
+        self._add_over_ranks(outcome, values)
         grad_norm = clip_each(self.method.student.parameters(), self.recipe.clip_grad)
-        measured = {"loss": loss.detach(), "grad_norm": grad_norm, **outcome.metrics}
+        measured = {"loss": outcome.loss, "grad_norm": grad_norm}
+        measured |= self.method.measures(outcome.loss, outcome.means)
         # The one wait for the device in a step: whether to take it is a decision of the host.
         row = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
         if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
             return {"skipped": 1.0, "loss": row["loss"], "grad_norm": row["grad_norm"]}
         set_rates(self.optimizer, lr=values.lr, weight_decay=values.weight_decay)
         self.optimizer.step()
-        self.method.commit(outcome, values)
+        self.method.commit(outcome.means, values)
         if self.recipe.is_logged(step + 1):
-            row |= feature_health(outcome.features)
+            row |= feature_health(self.ranks.gather(outcome.features, batch.of))
         return row | self._scheduled(values)
+
+    def _add_over_ranks(self, outcome: Outcome, values: StepValues) -> None:
+        """Make gradient, loss and means those of the whole batch, in place. What is not finite on one rank is
+        so on all of them then, and all decide alike.
+        """
+        if values.last_layer_frozen:
+            self._drop_last_layer_gradient()
+        gradients = [p.grad for p in self.method.student.parameters() if p.grad is not None]
+        self.ranks.add_([*gradients, outcome.loss, *outcome.means.values()])
+
+    def _part(self, batch: Batch, step: int) -> Part:
+        with torch.no_grad():
+            return Part(len(batch.rows), self.views(batch), self._drop_path(batch, step))
 
     def views(self, batch: Batch) -> Views:
         """Standardised views of a batch, on the device: the pixels the network sees."""
@@ -118,6 +139,11 @@ class Trainer:
         for name, parameter in self.method.student.named_parameters():
             if "last_layer" in name:
                 parameter.grad = None
+
+
+def most_tiles(batch_size: int, ranks: Ranks) -> int:
+    """The largest share of a batch that a rank has."""
+    return -(-batch_size // ranks.world)
 
 
 def vit_shape(recipe: Recipe, bands: int) -> ViTShape:

@@ -57,6 +57,11 @@ class Run:
         return cls(path, config)
 
     @classmethod
+    def elsewhere(cls, path: Path, resolved: Mapping[str, object], *, command: str) -> Self:  # noqa: ARG003 -- as `create`
+        """A run that another process writes: the same object as from `create`, and nothing is written."""
+        return cls(path, plain_value(resolved))
+
+    @classmethod
     def open(cls, path: Path) -> Self:
         """Open the folder of a run.
 
