@@ -102,6 +102,16 @@ def list_files(folder: Location) -> Iterator[str]:
             yield from (name for name in below if name)  # some tools leave an empty object for a folder
 
 
+def list_sizes(folder: S3Path) -> Iterator[tuple[str, int]]:
+    """As `list_files`, with the bytes of each."""
+    with s3_errors(folder):
+        for batch in obstore.list(_store(folder), folder.key or None, chunk_size=1000):
+            for entry in batch:
+                name = str(entry["path"])[len(folder.key) :].lstrip("/")
+                if name:
+                    yield name, int(entry["size"])
+
+
 def remove(path: Location) -> None:
     """Take a file, or an S3 prefix with all below it, away; nothing there is fine."""
     if isinstance(path, Path):

@@ -1,8 +1,9 @@
-"""A metadata.parquet of three patches, as v2 was published."""
+"""Small tables as the authors publish them: metadata.parquet of v2, lists of v1."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+TWIN = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_87_48"
 _SCENE = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"
 
 METADATA_ROWS = [
@@ -23,3 +24,13 @@ METADATA_ROWS = [
 def write_metadata(path, rows=None):
     pq.write_table(pa.Table.from_pylist(METADATA_ROWS if rows is None else rows), path)
     return path
+
+
+def small_lists(ids, **columns):
+    n = len(ids)
+    held = {
+        "id": ids, "s1_name": [TWIN] * n, "country": ["Austria"] * n,
+        "season": ["Summer"] * n, "split": ["train"] * n, "seasonal_snow": [False] * n,
+        "cloud_or_shadow": [False] * n, "without_label": [False] * n, "recommended": [True] * n,
+    }  # fmt: skip
+    return pa.table(held | columns)

@@ -4,23 +4,23 @@ import datetime as dt
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from bigearthnet_tables import METADATA_ROWS, write_metadata
+from bigearthnet_tables import METADATA_ROWS, small_lists, write_metadata
 
-from swath.datasets.bigearthnet.catalogue import find, placed_v1, version_of
+from swath.datasets.bigearthnet.catalogue import placed_v1, version_of
 from swath.datasets.bigearthnet.labels import CLASS_ORDERS
 from swath.datasets.bigearthnet.lists import read_lists
 from swath.datasets.bigearthnet.metadata import read_metadata
 from swath.datasets.bigearthnet.patches import season_of
+from swath.datasets.bigearthnet.source import find
 from swath.datasets.layout import Asked
 from swath.errors import DataError, MachineError, UsageError
-
-TWIN = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_87_48"
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +84,7 @@ def test_reading_the_lists_imports_nothing_of_the_package():
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(MachineError, match=r'not installed. Type: pip install "swath\[bigearthnet\]"'):
-        find("v1", Asked())
-
-
-def small_lists(ids, **columns):
-    n = len(ids)
-    held = {
-        "id": ids, "s1_name": [TWIN] * n, "country": ["Austria"] * n,
-        "season": ["Summer"] * n, "split": ["train"] * n, "seasonal_snow": [False] * n,
-        "cloud_or_shadow": [False] * n, "without_label": [False] * n, "recommended": [True] * n,
-    }  # fmt: skip
-    return pa.table(held | columns)
+        find(Path("bigearthnet:v1"), Asked())
 
 
 def test_a_patch_of_v1_has_its_exact_place_on_the_ground(monkeypatch):
@@ -103,7 +93,7 @@ def test_a_patch_of_v1_has_its_exact_place_on_the_ground(monkeypatch):
         recommended=[True, False], split=["train", None], seasonal_snow=[False, True],
     )  # fmt: skip
     monkeypatch.setattr("swath.datasets.bigearthnet.catalogue.read_lists", lambda: lists)
-    first, second = find("v1", Asked()).rows
+    first, second = find(Path("bigearthnet:v1"), Asked()).rows
     bounds = tuple(first[side] for side in ("left_m", "bottom_m", "right_m", "top_m"))
     assert bounds == (404400, 5341200, 405600, 5342400)
     assert (first["crs"], first["mgrs_tile"], first["acquired"]) == (
@@ -116,7 +106,7 @@ def test_a_patch_of_v1_has_its_exact_place_on_the_ground(monkeypatch):
 
     ground = geopandas.GeoSeries([shapely.from_wkb(first["geometry"])], crs=4326).to_crs(32633)
     assert ground[0].symmetric_difference(shapely.box(*bounds)).area < 1e-3
-    (kept,) = find("v1", Asked(recommended=True)).rows
+    (kept,) = find(Path("bigearthnet:v1"), Asked(recommended=True)).rows
     assert kept["id"] == first["id"]
 
 
@@ -124,20 +114,24 @@ def test_a_name_that_is_none_is_said(monkeypatch):
     lists = small_lists(["S2A_MSIL2A_20170613T101031_87_48", "S2A_MSIL2A_20170613T101031_99_48"])
     monkeypatch.setattr("swath.datasets.bigearthnet.catalogue.read_lists", lambda: lists)
     with pytest.raises(DataError, match=r'"S2A_MSIL2A_20170613T101031_99_48" is no name of a patch \(1 of 2'):
-        find("v1", Asked())
+        find(Path("bigearthnet:v1"), Asked())
 
 
 def test_v2_comes_from_its_table_with_labels_in_the_order_asked_for(tmp_path):
     table = write_metadata(tmp_path / "metadata.parquet")
-    layout = find("v2", Asked(metadata=table))
+    layout = find(Path("bigearthnet:v2"), Asked(metadata=table))
     first = next(layout.rows)
     assert layout.info.vocabulary == CLASS_ORDERS["alphabetical"]
     assert (layout.info.class_order, layout.info.root) == ("alphabetical", "")
     assert first["id"] == METADATA_ROWS[0]["patch_id"]
     assert first["labels"] == ["Arable land", "Pastures", "Urban fabric"]
-    assert [row["split"] for row in find("v2", Asked(metadata=table)).rows] == ["train", "val", "test"]
+    assert [row["split"] for row in find(Path("bigearthnet:v2"), Asked(metadata=table)).rows] == [
+        "train",
+        "val",
+        "test",
+    ]
     assert (first["season"], first["country"], first["recommended"]) == ("Summer", "Austria", True)
-    original = find("v2", Asked(metadata=table, class_order="original"))
+    original = find(Path("bigearthnet:v2"), Asked(metadata=table, class_order="original"))
     assert next(original.rows)["labels"] == ["Urban fabric", "Arable land", "Pastures"]
     assert original.info.vocabulary == CLASS_ORDERS["original"]
 
@@ -171,7 +165,7 @@ def test_a_table_of_another_version_is_refused(tmp_path):
         read_metadata(path)
     old = METADATA_ROWS[0] | {"patch_id": "S2A_MSIL2A_20170613T101031_87_48"}
     with pytest.raises(DataError, match=r"is no name of a patch .* table of another version"):
-        find("v2", Asked(metadata=write_metadata(path, [old])))
+        find(Path("bigearthnet:v2"), Asked(metadata=write_metadata(path, [old])))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="is not a whole Parquet file"):
         read_metadata(path)
@@ -188,8 +182,8 @@ def test_the_version_is_the_whole_name():
 
 def test_settings_that_change_nothing_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--metadata is the table of v2"):
-        find("v1", Asked(metadata=tmp_path))
+        find(Path("bigearthnet:v1"), Asked(metadata=tmp_path))
     with pytest.raises(UsageError, match="bigearthnet:v2 needs the table of its patches: --metadata"):
-        find("v2", Asked())
+        find(Path("bigearthnet:v2"), Asked())
     with pytest.raises(UsageError, match="--recommended would change nothing"):
-        find("v2", Asked(metadata=tmp_path, recommended=True))
+        find(Path("bigearthnet:v2"), Asked(metadata=tmp_path, recommended=True))

@@ -41,6 +41,11 @@ class IndexConfig(Settings):
     """Tiles with a larger share of nodata pixels are left out, and counted."""
     band_pattern: str | None = None
     """Regular expression with a group (?P<band>...) that finds the band in a file name (without suffix)."""
+    pixels: Location | None = None
+    """BigEarthNet: the folder (or s3://) with the patches of a table: of final_ben_s2.parquet, bigearthnet:v1
+    or bigearthnet:v2. Only the bands that lie there are indexed; JSON files are not needed."""
+    like: Literal["gdf-builder"] | None = None
+    """BigEarthNet v1: write the table that bigearthnet-gdf-builder writes, in place of an index."""
     metadata: Location | None = None
     """BigEarthNet v2: its table of labels and splits, metadata.parquet."""
     class_order: Literal["original", "alphabetical"] | None = None

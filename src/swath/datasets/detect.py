@@ -3,11 +3,12 @@
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from swath import storage
 from swath.data.bands import band_of_file
 from swath.data.polygons import SUFFIXES
 from swath.data.raster import inspect
 from swath.datasets.bigearthnet.catalogue import PREFIX
-from swath.datasets.bigearthnet.names import JSON_SUFFIX
+from swath.datasets.bigearthnet.folders import a_patch_in
 from swath.datasets.layout import Asked, raster_files
 from swath.errors import DataError, UsageError
 from swath.location import Location, S3Path
@@ -24,13 +25,21 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
     """
     if str(source).startswith(PREFIX):
         return "bigearthnet", "the name of a data set"
-    if isinstance(source, S3Path):
-        raise UsageError(f"{source}: reading from S3 is not supported yet. Copy the files here first.")
-    if not source.exists():
+    if source.suffix == ".parquet":
+        return "bigearthnet", "a table"
+    if not storage.exists(source):
         raise UsageError(f"no folder or file {source}. Give the folder that holds the imagery.")
-    if next(source.rglob(f"S2*{JSON_SUFFIX}"), None) is not None:
-        return "bigearthnet", f"folders with *{JSON_SUFFIX}"
-    return ("scenes", "one file") if source.is_file() else _local(source, asked)
+    if storage.is_file(source):
+        return "scenes", "one file"
+    patch = a_patch_in(source)
+    if patch is not None:
+        return "bigearthnet", f"folders called like its patches ({patch})"
+    if isinstance(source, S3Path):
+        raise UsageError(
+            f"{source}: of archives on S3 only BigEarthNet is indexed, and no patch of it is there. "
+            "Copy the files here first."
+        )
+    return _local(source, asked)
 
 
 def _local(source: Path, asked: Asked) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from swath.data.index import IndexWriter
 from swath.data.masks import MaskClasses, read_mask_classes
 from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import source as bigearthnet
+from swath.datasets.bigearthnet.gdf_builder import TableWriter
 from swath.datasets.detect import detect
 from swath.datasets.layout import Asked, Layout
 from swath.datasets.masks import MaskFolder, with_masks
@@ -34,7 +35,7 @@ _FIND: dict[str, Callable[[Any, Asked], Layout]] = {
 }
 # Settings of scenes: ready tiles are not cut, and no polygons are laid over them.
 _OF_SCENES = ("tile_px", "stride_px", "max_nodata", "min_share", "partial_labels")
-_OF_BIGEARTHNET = ("metadata", "class_order", "recommended")
+_OF_BIGEARTHNET = ("metadata", "class_order", "recommended", "pixels", "like")
 _KINDS = {"split": "splits", "country": "countries", "season": "seasons"}  # column -> field of the result
 _FLAGS = ("recommended", "seasonal_snow", "cloud_or_shadow", "without_label")
 
@@ -80,7 +81,7 @@ def run(config: IndexConfig) -> IndexResult:
     counts = _Counts()
     with (
         Progress(None, unit="tiles", label="indexing") as progress,
-        IndexWriter(config.out, layout.info, more=layout.more) as writer,
+        _writer(config, layout) as writer,
     ):
         for batch in layout.batches:
             writer.append(batch)
@@ -106,6 +107,12 @@ def run(config: IndexConfig) -> IndexResult:
         skipped=dict(layout.skipped) | bad,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _writer(config: IndexConfig, layout: Layout) -> IndexWriter | TableWriter:
+    if config.like == "gdf-builder":
+        return TableWriter(config.out)
+    return IndexWriter(config.out, layout.info, more=layout.more)
 
 
 def _understood(config: IndexConfig) -> tuple[str, Layout]:
@@ -188,6 +195,7 @@ def _asked(config: IndexConfig, *, mask_folders: str | None) -> Asked:
         max_nodata=config.max_nodata,
         band_pattern=config.band_pattern,
         metadata=config.metadata,
+        pixels=config.pixels,
         class_order=config.class_order,
         recommended=config.recommended,
         max_pixels=config.max_pixels,

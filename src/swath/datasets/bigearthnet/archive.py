@@ -1,100 +1,219 @@
-"""BigEarthNet v1 patch folders: a GeoTIFF a band and a JSON of labels (43 classes, mapped to 19)."""
+"""An archive of BigEarthNet as it was extracted: v1 with a JSON a patch, v2 with one table, or Sentinel-1.
+
+Folders are read by threads, some hundred patches at a time, and come out in the order of their paths.
+"""
 
 import logging
-import re
+import os
+from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from swath.data.bad_inputs import BadInputs
-from swath.data.index import batches_of
-from swath.data.raster import inspect
-from swath.data.windows import footprints
-from swath.datasets.bigearthnet.names import JSON_SUFFIX, S2_V1
-from swath.datasets.bigearthnet.patch_json import read_json
-from swath.datasets.bigearthnet.patches import about
-from swath.datasets.bigearthnet.sensors import GSD_M, SENTINEL2, TILE_PX
-from swath.datasets.layout import Asked, Layout, first_few
+from swath.datasets.bigearthnet.folders import MAP_SUFFIX, Found
+from swath.datasets.bigearthnet.known import Known
+from swath.datasets.bigearthnet.names import S1, S2_V1, S2_V2, parse_column
+from swath.datasets.bigearthnet.patch_folder import Expected, Patch, read_patch
+from swath.datasets.bigearthnet.patches import index_batches, place
 from swath.errors import DataError
+from swath.location import Location, S3Path
 
 logger = logging.getLogger(__name__)
 
-BANDS = SENTINEL2.bands
+_AT_ONCE = 256
+_AHEAD = 32  # groups of patches that may wait to be written
+_BESIDE_PIXELS = {"labels", "labels_43", "without_label"}
+_PATTERNS = {"v1": S2_V1, "v2": S2_V2, "s1": S1}
 
 
-def find(source: Path, asked: Asked) -> Layout:
-    """Every Sentinel-2 patch folder below `source`, at any depth.
+@dataclass(frozen=True)
+class Archive:
+    """Folders of one `kind` (v1, v2, s1) below `source`, what each must hold, and what is known of them."""
+
+    source: Location
+    kind: str
+    found: Found
+    expected: Expected
+    known: Known | None
+    order: str
+
+    @property
+    def folders(self) -> list[str]:
+        return self.found.patches[self.kind]
+
+    @property
+    def key(self) -> str:
+        """The column of `known` that holds the names of the folders."""
+        return "s1_name" if self.kind == "s1" else "id"
+
+
+def rows(archive: Archive, bad: BadInputs, *, recommended: bool) -> Iterator[pa.RecordBatch]:
+    """The good patches as rows of an index; the recommended ones alone, if asked.
 
     Raises:
-        DataError: no patch folder, or a patch twice; from the rows: files missing or bad, labels unknown.
+        DataError: patches are bad, after all of them were looked at.
     """
-    patches = sorted(_patches(source))
-    if not patches:
-        raise DataError(
-            f"{source} holds no BigEarthNet v1 patch folders (S2A_MSIL2A_.../..._labels_metadata.json)."
-        )
-    _check_once(patches)
-    info = about("v1", SENTINEL2, root=str(source.resolve()), labelled=True, order="original")
-    bad = BadInputs("patches", asked.bad_files)
-    rows = _rows(source, patches, asked.max_pixels, bad)
-    return Layout(info, len(patches) * len(BANDS), batches_of(rows), bad)
+    names = pa.array([folder.rpartition("/")[2] for folder in archive.folders])
+    known_rows = None if archive.known is None else archive.known.rows_of(names, key=archive.key)
+    for start, patches in _read_all(archive, bad):
+        table = _table(archive, patches)
+        if known_rows is not None:
+            table = _joined(archive, table, known_rows[start : start + _AT_ONCE])
+        table = _in_place(archive, table, bad)
+        if recommended:
+            table = table.filter(pc.fill_null(table["recommended"], fill_value=False))
+        yield from index_batches(table, archive.expected.files, order=archive.order)
+    bad.judge(looked_at=len(archive.folders))
 
 
-def _patches(source: Path) -> Iterator[str]:
-    for path in source.rglob(f"*{JSON_SUFFIX}"):
-        folder = path.parent
-        if re.fullmatch(S2_V1, folder.name) and path.name == folder.name + JSON_SUFFIX:
-            yield folder.relative_to(source).as_posix()
-
-
-def _check_once(patches: list[str]) -> None:
-    seen: dict[str, str] = {}
-    for patch in patches:
-        name = patch.rpartition("/")[2]
-        if name in seen:
-            raise DataError(f"patch {name} is there twice: {seen[name]} and {patch}. Keep one.")
-        seen[name] = patch
-
-
-def _rows(source: Path, patches: list[str], max_pixels: int, bad: BadInputs) -> Iterator[dict[str, Any]]:
-    for patch in patches:
+def _read_all(archive: Archive, bad: BadInputs) -> Iterator[tuple[int, list[Patch]]]:
+    """Groups of good patches with the number of the first folder of the group; `at` of a patch counts on."""
+    threads = 32 if isinstance(archive.source, S3Path) else min(4, os.cpu_count() or 1)
+    waiting: deque[tuple[int, Future[list[Patch | tuple[str, DataError]]]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
         try:
-            row = _row(source, patch, max_pixels)
+            for start in range(0, len(archive.folders), _AT_ONCE):
+                waiting.append((start, pool.submit(_read_group, archive, start)))
+                if len(waiting) > _AHEAD:
+                    yield _taken(*waiting.popleft(), bad)
+            while waiting:
+                yield _taken(*waiting.popleft(), bad)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read_group(archive: Archive, start: int) -> list[Patch | tuple[str, DataError]]:
+    read: list[Patch | tuple[str, DataError]] = []
+    for at, folder in enumerate(archive.folders[start : start + _AT_ONCE]):
+        sizes = archive.found.sizes.get(folder)
+        try:
+            read.append(read_patch(archive.source, folder, archive.expected, at=at, sizes=sizes))
         except DataError as error:
-            bad.add(patch, error)
-            continue
-        yield row
-    bad.judge(looked_at=len(patches))
+            read.append((folder, error))
+    return read
 
 
-def _row(source: Path, patch: str, max_pixels: int) -> dict[str, Any]:
-    name = patch.rpartition("/")[2]
-    paths = [f"{patch}/{name}_{band}.tif" for band in BANDS]
-    missing = [path for path in paths if not (source / path).exists()]
-    if missing:
-        raise DataError(f"{source / patch} lacks {first_few([path.rpartition('_')[2] for path in missing])}.")
-    rasters = [inspect(source / path, root=source, max_pixels=max_pixels) for path in paths]
-    for raster, px in zip(rasters, SENTINEL2.band_px, strict=True):
-        side = round(TILE_PX * px)
-        if (raster.width, raster.height, raster.count, raster.dtype) != (side, side, 1, "uint16"):
-            found = f"{raster.width}x{raster.height}x{raster.count} {raster.dtype}"
-            raise DataError(f"{raster.path} is {found}; BigEarthNet has {side}x{side}x1 uint16.")
-    held = read_json(source / patch / f"{name}{JSON_SUFFIX}")
-    finest = rasters[BANDS.index("B02")]
-    window = np.asarray([[0, 0, TILE_PX, TILE_PX]], float)
-    return {
-        "id": name,
-        "paths": paths,
-        "x_px": 0,
-        "y_px": 0,
-        "width_px": TILE_PX,
-        "height_px": TILE_PX,
-        "sensor": "Sentinel-2",
-        "gsd_m": GSD_M,
-        "crs": finest.crs,
-        "acquired": held.acquired,
-        "labels": held.labels,
-        "geometry": None if finest.crs is None else footprints(finest.crs, finest.transform, window)[0],
+def _taken(
+    start: int, group: Future[list[Patch | tuple[str, DataError]]], bad: BadInputs
+) -> tuple[int, list[Patch]]:
+    patches = []
+    for patch in group.result():
+        if isinstance(patch, Patch):
+            patches.append(patch)
+        else:
+            bad.add(*patch)
+    return start, patches
+
+
+def _table(archive: Archive, patches: list[Patch]) -> pa.Table:
+    """What folders and JSON say."""
+    names = pa.array([patch.folder.rpartition("/")[2] for patch in patches], pa.string())
+    named = parse_column(names, _PATTERNS[archive.kind])
+    columns = {name: named[name] for name in named.column_names} | {
+        "id": names,
+        "at": pa.array([patch.at for patch in patches], pa.int64()),
+        "folder": pa.array([patch.folder for patch in patches], pa.string()),
+        "paths": _paths(names, pa.array([patch.folder for patch in patches], pa.string()), archive),
+        "corner": pa.array([patch.corner for patch in patches], pa.list_(pa.int64())),
+        "reference_map": pa.array(_maps(archive, names), pa.string()),
     }
+    if archive.expected.has_json:
+        columns |= _from_json(archive, patches)
+    return pa.table(columns)
+
+
+def _from_json(archive: Archive, patches: list[Patch]) -> dict[str, pa.Array]:
+    held = [patch.about for patch in patches if patch.about is not None]
+    texts = pa.list_(pa.string())
+    columns = {
+        "labels": pa.array([about.labels for about in held], texts),
+        "without_label": pa.array([not about.labels for about in held], pa.bool_()),
+        "labels_43": pa.array([about.labels_43 for about in held], texts),
+        "tile_source": pa.array([about.source for about in held], pa.string()),
+        "acquired_at": pa.array([about.acquired_at for about in held], pa.string()),
+        "bounds": pa.array([about.bounds_m for about in held], pa.list_(pa.float64())),
+    }
+    if archive.kind == "s1":
+        return columns | {"s2_name": pa.array([about.s2_name for about in held], pa.string())}
+    return columns | {"tile": pa.array([about.tile for about in held], pa.string())}
+
+
+def _paths(names: pa.Array, folders: pa.Array, archive: Archive) -> pa.ListArray:
+    """One path a band, in the order of the bands."""
+    bands = archive.expected.bands
+    stems = pc.binary_join_element_wise(folders, names, "/")
+    by_band = [pc.binary_join_element_wise(stems, f"{band}.tif", "_") for band in bands]
+    order = np.arange(len(names) * len(bands)).reshape(len(bands), len(names)).T.ravel()
+    offsets = np.arange(len(names) + 1, dtype=np.int32) * len(bands)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.concat_arrays(by_band).take(pa.array(order)))
+
+
+def _maps(archive: Archive, names: pa.Array) -> list[str | None]:
+    maps = archive.found.maps
+    return [f"{maps[name]}/{name}{MAP_SUFFIX}" if name in maps else None for name in names.to_pylist()]
+
+
+def _joined(archive: Archive, table: pa.Table, known_rows: npt.NDArray[np.int64]) -> pa.Table:
+    """With the columns of the known table; labels of a JSON win, as they lie beside the pixels."""
+    assert archive.known is not None
+    here = known_rows[table["at"].to_numpy()]
+    known = archive.known.columns(here)
+    for name in known.column_names:
+        if archive.kind == "s1" and name == "s1_name":
+            continue
+        column = "s2_name" if archive.kind == "s1" and name == "id" else name
+        if column == "id" or (column in _BESIDE_PIXELS and column in table.column_names):
+            continue
+        values = known[name]
+        if column == "recommended":
+            values = pc.fill_null(values, fill_value=False)
+        table = _set(table, column, values)
+    return table
+
+
+def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, values)
+    return table.append_column(name, values)
+
+
+def _in_place(archive: Archive, table: pa.Table, bad: BadInputs) -> pa.Table:
+    """Without the patches whose name, JSON and raster do not lie in one place."""
+    nowhere = pc.is_null(table["tile"]).to_numpy()
+    for folder in np.asarray(table["folder"])[nowhere]:
+        bad.add(folder, DataError(f"{archive.source}/{folder}: its JSON names no MGRS tile (tile_source)."))
+    table = table.filter(pa.array(~nowhere))
+    bounds, epsg = place(table)
+    wrong = np.zeros(len(table), np.bool_)
+    if "bounds" in table.column_names:
+        said = np.asarray(table["bounds"].combine_chunks().flatten()).reshape(-1, 4)
+        wrong |= (said != bounds).any(axis=1)
+        for at in np.flatnonzero(wrong).tolist():
+            bad.add(*_disagrees(archive, table, at, f"its JSON says {_corner(said[at])}", bounds[at]))
+    for at, corner in enumerate(table["corner"].to_pylist()):
+        expected = [int(bounds[at, 0]), int(bounds[at, 3]), int(epsg[at])]
+        if corner is not None and corner != expected and not wrong[at]:
+            wrong[at] = True
+            words = f"its raster lies at {corner[0]} E {corner[1]} N of EPSG:{corner[2]}"
+            bad.add(*_disagrees(archive, table, at, words, bounds[at]))
+    return table.filter(pa.array(~wrong)) if wrong.any() else table
+
+
+def _corner(bounds: npt.NDArray[np.float64]) -> str:
+    return f"{bounds[0]:.0f} E {bounds[3]:.0f} N"
+
+
+def _disagrees(
+    archive: Archive, table: pa.Table, at: int, words: str, bounds: npt.NDArray[np.int32]
+) -> tuple[str, DataError]:
+    folder, tile = table["folder"][int(at)].as_py(), table["tile"][int(at)].as_py()
+    return folder, DataError(
+        f"{archive.source}/{folder}: {words}, but its name in tile {tile} {bounds[0]} E {bounds[3]} N. "
+        "Extract the patch again."
+    )

@@ -14,7 +14,7 @@ from swath.errors import DataError, UsageError, did_you_mean
 from swath.location import Location
 
 PREFIX = "bigearthnet:"
-VERSIONS = ("v1", "v2")
+DEFAULT_ORDER = {"v1": "original", "v2": "alphabetical"}  # as each was published
 
 
 def version_of(source: str) -> str | None:
@@ -26,23 +26,30 @@ def version_of(source: str) -> str | None:
     if not source.startswith(PREFIX):
         return None
     version = source.removeprefix(PREFIX)
-    if version not in VERSIONS:
-        known = [PREFIX + name for name in VERSIONS]
+    if version not in DEFAULT_ORDER:
+        known = [PREFIX + name for name in DEFAULT_ORDER]
         raise UsageError(f"no data set {source}; known: {', '.join(known)}.{did_you_mean(source, known)}")
     return version
 
 
-def find(version: str, asked: Asked) -> Layout:
-    """Every patch of a version: 590,326 of v1 (the recommended 519,284 if asked), 480,038 of v2.
+def patches_of(version: str, asked: Asked) -> pa.Table:
+    """Every patch of v1 (590,326; the recommended 519,284 if asked) or v2 (480,038), with its place.
 
     Raises:
         UsageError: v2 without --metadata, or a setting that changes nothing.
         MachineError: v1 without the package that holds its lists.
         DataError: the table is not that of the version.
     """
-    patches = _v1(asked) if version == "v1" else _v2(asked)
-    order = asked.class_order or ("original" if version == "v1" else "alphabetical")
-    info = about(version, SENTINEL2, root="", labelled="labels" in patches.column_names, order=order)
+    return _v1(asked) if version == "v1" else _v2(asked)
+
+
+def without_pixels(version: str, patches: pa.Table, asked: Asked) -> Layout:
+    """The layout of `patches` (id, tile, day, h, v and what else is known) before a pixel is there."""
+    order = asked.class_order or DEFAULT_ORDER[version]
+    labelled = "labels" in patches.column_names
+    if asked.class_order and not labelled:
+        raise UsageError("--class-order would change nothing: the lists of v1 hold no labels. Leave it out.")
+    info = about(version, SENTINEL2, root="", labelled=labelled, order=order)
     batches = index_batches(patches, SENTINEL2, order=order)
     return Layout(info, 0, batches, BadInputs("patches", asked.bad_files), more=MORE)
 
@@ -71,11 +78,10 @@ def placed_v1(lists: pa.Table) -> pa.Table:
     Raises:
         DataError: a name is none.
     """
-    named = parse_column(lists["id"].combine_chunks(), S2_V1)
+    where = "the lists of bigearthnet-common"
     twins = parse_column(lists["s1_name"].combine_chunks(), S1)
-    _check_parsed(lists["id"], named["day"], "the lists of bigearthnet-common")
-    _check_parsed(lists["s1_name"], twins["day"], "the lists of bigearthnet-common")
-    return _with(lists, named, twins["tile"])
+    _check_parsed(lists["s1_name"], twins["day"], where)
+    return placed(lists, S2_V1, where).append_column("tile", twins["tile"])
 
 
 def placed_v2(metadata: pa.Table, path: Location) -> pa.Table:
@@ -84,19 +90,28 @@ def placed_v2(metadata: pa.Table, path: Location) -> pa.Table:
     Raises:
         DataError: a name is none of v2.
     """
-    named = parse_column(metadata["id"].combine_chunks(), S2_V2)
-    _check_parsed(metadata["id"], named["day"], str(path))
-    n = len(metadata)
+    return placed(flagged_v2(metadata), S2_V2, str(path))
+
+
+def placed(table: pa.Table, pattern: str, where: str) -> pa.Table:
+    """`table` with what its names (column id) say: day, h, v, and the tile if the pattern has it.
+
+    Raises:
+        DataError: a name does not match; `where` begins the message.
+    """
+    named = parse_column(table["id"].combine_chunks(), pattern)
+    _check_parsed(table["id"], named["day"], where)
+    for name in named.column_names:
+        table = table.append_column(name, named[name])
+    return table
+
+
+def flagged_v2(metadata: pa.Table) -> pa.Table:
+    """`metadata` with the flags that all its patches share, as no other may be in it."""
     flags = {"seasonal_snow": False, "cloud_or_shadow": False, "without_label": False, "recommended": True}
     for name, value in flags.items():
-        metadata = metadata.append_column(name, pa.repeat(value, n))
-    return _with(metadata, named, named["tile"])
-
-
-def _with(table: pa.Table, named: pa.Table, tiles: pa.ChunkedArray) -> pa.Table:
-    for name in ("day", "h", "v"):
-        table = table.append_column(name, named[name])
-    return table.append_column("tile", tiles)
+        metadata = metadata.append_column(name, pa.repeat(value, len(metadata)))
+    return metadata
 
 
 def _check_parsed(names: pa.ChunkedArray, days: pa.ChunkedArray, where: str) -> None:

@@ -1,6 +1,7 @@
 """A table of patches -> the columns of an index, many rows at a time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -136,13 +137,19 @@ def season_of(days: pa.Array) -> pa.Array:
 
 def in_order(labels: pa.ListArray, classes: tuple[str, ...]) -> pa.ListArray:
     """Each list once and in the order of `classes`; null stays null."""
+    numbers = pc.index_in(pc.list_flatten(labels), value_set=pa.array(classes))
+    return lists_of(labels, numbers.to_numpy(), classes)
+
+
+def lists_of(labels: pa.ListArray, numbers: npt.NDArray[Any], classes: tuple[str, ...]) -> pa.ListArray:
+    """Lists of `classes` where the values of `labels`, in a row, have these `numbers`; below 0 is none."""
     hot = np.zeros((len(labels), len(classes)), np.bool_)
     parents = pc.list_parent_indices(labels).to_numpy()
-    hot[parents, pc.index_in(pc.list_flatten(labels), value_set=pa.array(classes)).to_numpy()] = True
+    hot[parents[numbers >= 0], numbers[numbers >= 0]] = True
     offsets = np.concatenate([[0], np.cumsum(hot.sum(axis=1))])
     values = pa.array(classes).take(pa.array(np.nonzero(hot)[1]))
-    known = pc.is_null(labels) if labels.null_count else None
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=known)
+    unknown = pc.is_null(labels) if labels.null_count else None
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=unknown)
 
 
 def _ground(bounds: npt.NDArray[np.int32], epsg: npt.NDArray[np.int32]) -> pa.Array:

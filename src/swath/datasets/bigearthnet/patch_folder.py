@@ -1,0 +1,125 @@
+"""One patch as it lies in its folder: which bands, whole or not, where on the ground, and its JSON.
+
+A file of the size that was published is taken for whole without being opened; any other goes through the
+gate. The smallest band is read, 1 kB, to learn its place on the ground.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swath import storage
+from swath.data.plain_tiff import read_plain
+from swath.data.raster import inspect
+from swath.datasets.bigearthnet.folders import Sizes
+from swath.datasets.bigearthnet.names import JSON_SUFFIX
+from swath.datasets.bigearthnet.patch_json import PatchJson, parse_json
+from swath.datasets.bigearthnet.sensors import PatchFiles
+from swath.datasets.layout import first_few
+from swath.errors import DataError
+from swath.location import Location, S3Path
+
+_MOST_PIXELS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What every folder of an archive must hold."""
+
+    files: PatchFiles
+    bands: tuple[str, ...]
+    has_json: bool
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A good folder, relative to the source; `at` counts the folders of its group. `corner`: left, top in
+    metres and the EPSG code, as the raster says; None where it was not looked at.
+    """
+
+    folder: str
+    at: int
+    about: PatchJson | None
+    corner: tuple[int, int, int] | None
+
+
+def sizes_of(source: Location, folder: str) -> Sizes:
+    """Bytes of the files of a folder of this machine, by name."""
+    with os.scandir(f"{source}/{folder}") as entries:
+        return {entry.name: entry.stat().st_size for entry in entries}
+
+
+def bands_in(samples: Sequence[tuple[str, Sizes]], files: PatchFiles) -> tuple[str, ...]:
+    """The bands that any of the folders has, in the order of the sensor."""
+    held = {
+        band
+        for folder, sizes in samples
+        for band in files.bands
+        if f"{folder.rpartition('/')[2]}_{band}.tif" in sizes
+    }
+    return tuple(band for band in files.bands if band in held)
+
+
+def read_patch(source: Location, folder: str, expected: Expected, *, at: int, sizes: Sizes | None) -> Patch:
+    """Look at one folder; `sizes` are its files where they are known already.
+
+    Raises:
+        DataError: files are missing, or not as BigEarthNet has them, or the JSON is bad.
+    """
+    name = folder.rpartition("/")[2]
+    if sizes is None:
+        sizes = sizes_of(source, folder)
+    files = expected.files
+    names = {band: f"{name}_{band}.tif" for band in expected.bands}
+    wanted = [*names.values(), *([name + JSON_SUFFIX] if expected.has_json else [])]
+    missing = [file for file in wanted if file not in sizes]
+    if missing:
+        raise DataError(f"{source}/{folder} lacks {first_few([file[len(name) + 1 :] for file in missing])}.")
+    for band, file in names.items():
+        if sizes[file] not in files.plain_bytes[files.bands.index(band)]:
+            _check_unusual(source, f"{folder}/{file}", files, band)
+    about = None
+    if expected.has_json:
+        path = f"{folder}/{name}{JSON_SUFFIX}"
+        about = parse_json(_read(source, path), where=f"{source}/{path}")
+    smallest = min(names, key=lambda band: files.side_px[files.bands.index(band)])
+    return Patch(folder, at, about, _corner(source, f"{folder}/{names[smallest]}"))
+
+
+def _read(source: Location, path: str) -> bytes:
+    if isinstance(source, S3Path):
+        return storage.read_bytes(source / path)
+    with open(f"{source}/{path}", "rb", buffering=0) as stream:  # noqa: PTH123 -- a Path costs more than the file
+        return stream.read()
+
+
+def _check_unusual(source: Location, path: str, files: PatchFiles, band: str) -> None:
+    """A file of another size than was published: compressed by somebody, or bad."""
+    if isinstance(source, S3Path):
+        with tempfile.TemporaryDirectory(prefix="swath-") as folder:
+            copy = Path(folder) / path.rpartition("/")[2]
+            copy.write_bytes(_read(source, path))
+            try:
+                _check_raster(copy, f"{source}/{path}", files, band)
+            except DataError as error:
+                raise DataError(str(error).replace(str(copy), f"{source}/{path}")) from None
+    else:
+        _check_raster(source / path, f"{source}/{path}", files, band)
+
+
+def _check_raster(path: Path, named: str, files: PatchFiles, band: str) -> None:
+    raster = inspect(path, max_pixels=_MOST_PIXELS)
+    side = files.side_px[files.bands.index(band)]
+    expected = f"{side}x{side}x1 {files.dtype}"
+    found = f"{raster.width}x{raster.height}x{raster.count} {raster.dtype}"
+    if found != expected:
+        raise DataError(f"{named} is {found}; BigEarthNet has {expected}.")
+
+
+def _corner(source: Location, path: str) -> tuple[int, int, int] | None:
+    if isinstance(source, S3Path):
+        return None  # there a look costs as much as a patch
+    raster = read_plain(memoryview(_read(source, path)))
+    return None if raster is None else (round(raster.left), round(raster.top), raster.epsg)
