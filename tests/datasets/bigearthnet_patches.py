@@ -54,6 +54,17 @@ def write_patch(
     return folder
 
 
+def write_map(root, name, codes):
+    """The reference map of a v2 patch, (120, 120) CORINE codes."""
+    folder = root / "Reference_Maps" / scene_of(name) / name
+    folder.mkdir(parents=True)
+    said = parse(name)
+    left, top = corner_of(TILE)
+    path = folder / f"{name}_reference_map.tif"
+    write_band(path, codes.astype(np.uint16), left + 1200 * said.h, top - 1200 * said.v)
+    return path
+
+
 def write_band(path, pixels, left, top):
     gsd_m = 1200 / pixels.shape[0]
     place = {"crs": f"EPSG:{epsg_of(TILE)}", "transform": rasterio.Affine(gsd_m, 0, left, 0, -gsd_m, top)}

@@ -5,15 +5,19 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-from bigearthnet_patches import S1, V1, V1_OTHER, V2, write_band, write_patch
+from bigearthnet_patches import S1, V1, V1_OTHER, V2, write_band, write_map, write_patch
 from bigearthnet_tables import METADATA_ROWS, small_lists, write_metadata
 
+from swath.config import IndexConfig, PackConfig
 from swath.data.bad_inputs import BadPolicy
-from swath.datasets.bigearthnet.labels import CLASSES_19
+from swath.data.masks import IGNORE
+from swath.data.store import TileStore
+from swath.datasets.bigearthnet.labels import CLASS_ORDERS, CLASSES_19
 from swath.datasets.bigearthnet.sensors import SENTINEL2
 from swath.datasets.bigearthnet.source import find
 from swath.datasets.layout import Asked
 from swath.errors import DataError, MachineError, UsageError
+from swath.prepare import index, pack
 
 
 @pytest.fixture(autouse=True)
@@ -179,9 +183,7 @@ def write_v2(root):
     write_patch(root / "BigEarthNet-S2", V2, bands=["B02", "B05"])
     write_patch(root / "BigEarthNet-S2", V2.replace("_75_43", "_00_07"), bands=["B02", "B05"])
     write_patch(root / "BigEarthNet-S1", S1.replace("87_48", "75_43"), json_too=False)
-    folder = root / "Reference_Maps" / V2[:-6] / V2
-    folder.mkdir(parents=True)
-    (folder / f"{V2}_reference_map.tif").touch()
+    write_map(root, V2, np.full((120, 120), 312))
 
 
 def test_v2_without_its_table_is_unlabelled_and_says_so(tmp_path, caplog):
@@ -190,8 +192,25 @@ def test_v2_without_its_table_is_unlabelled_and_says_so(tmp_path, caplog):
     _, row = layout.rows
     assert (layout.info.task, row["labels"], row["split"], row["mgrs_tile"]) == (None, None, None, "33UUP")
     assert row["paths"] == [f"BigEarthNet-S2/{V2[:-6]}/{V2}/{V2}_{band}.tif" for band in ("B02", "B05")]
-    assert row["reference_map"] == f"Reference_Maps/{V2[:-6]}/{V2}/{V2}_reference_map.tif"
+    assert row["mask_path"] == f"Reference_Maps/{V2[:-6]}/{V2}/{V2}_reference_map.tif"
     assert "without labels, split and country: no metadata.parquet" in caplog.text
+
+
+def test_reference_maps_become_masks_of_the_19_classes(tmp_path):
+    write_patch(tmp_path / "BigEarthNet-S2", V2, bands=["B02"])
+    codes = np.full((120, 120), 312)
+    codes[:10], codes[10:20], codes[20:30] = 122, 335, 999  # a class left out, glaciers, and nonsense
+    codes[30:60] = 523
+    write_map(tmp_path, V2, codes)
+    index.run(IndexConfig(source=tmp_path, out=tmp_path / "i.parquet"))
+    pack.run(PackConfig(index=tmp_path / "i.parquet", out=tmp_path / "tiles.lance"))
+    store = TileStore(tmp_path / "tiles.lance")
+    assert store.mask_vocabulary == CLASS_ORDERS["alphabetical"]
+    (mask,) = store.masks(np.arange(1))
+    ours = {IGNORE: 30, store.mask_vocabulary.index("Marine waters"): 30}
+    ours[store.mask_vocabulary.index("Coniferous forest")] = 60
+    values, counts = np.unique(mask, return_counts=True)
+    assert dict(zip(values.tolist(), (counts // 120).tolist(), strict=True)) == ours
 
 
 def test_v2_takes_labels_and_split_from_the_table_beside_it(tmp_path, caplog):

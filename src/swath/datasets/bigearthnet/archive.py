@@ -121,7 +121,7 @@ def _table(archive: Archive, patches: list[Patch]) -> pa.Table:
         "folder": pa.array([patch.folder for patch in patches], pa.string()),
         "paths": _paths(names, pa.array([patch.folder for patch in patches], pa.string()), archive),
         "corner": pa.array([patch.corner for patch in patches], pa.list_(pa.int64())),
-        "reference_map": pa.array(_maps(archive, names), pa.string()),
+        "mask_path": pa.array(_maps(archive, names), pa.string()),
     }
     if archive.expected.has_json:
         columns |= _from_json(archive, patches)

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from swath.data.index import SCHEMA, IndexInfo
+from swath.data.masks import IGNORE, MaskClasses
 from swath.data.windows import footprints
 from swath.datasets.bigearthnet.footprint import bounds_m, corner_of, epsg_of
-from swath.datasets.bigearthnet.labels import CLASS_ORDERS
+from swath.datasets.bigearthnet.labels import CLASS_ORDERS, CLASSES_19, FROM_CODE
 from swath.datasets.bigearthnet.sensors import GSD_M, PATCH_M, TILE_PX, PatchFiles
 from swath.errors import DataError
 
@@ -37,7 +38,7 @@ MORE = pa.schema(
         ("s1_name", pa.string()),
         ("s2_name", pa.string()),
         ("s2v1_name", pa.string()),
-        ("reference_map", pa.string()),
+        ("mask_path", pa.string()),
         ("labels_43", pa.list_(pa.string())),
         ("tile_source", pa.string()),
         ("acquired_at", pa.string()),
@@ -67,6 +68,16 @@ def about(version: str, files: PatchFiles, *, root: str, labelled: bool, order: 
         attribution=f"{_CREDITS[version]}; contains modified Copernicus Sentinel data 2017-2018",
         class_order=order if labelled else "",
     )
+
+
+def reference_classes(order: str) -> MaskClasses:
+    """The classes of the reference maps of v2 by their CORINE codes; codes of no class are ignored."""
+    names = CLASS_ORDERS[order]
+    codes = {
+        code: IGNORE if number is None else names.index(CLASSES_19[number])
+        for code, number in FROM_CODE.items()
+    }
+    return MaskClasses(names, codes, ignore_others=True)
 
 
 def index_batches(patches: pa.Table, files: PatchFiles, *, order: str) -> Iterator[pa.RecordBatch]:

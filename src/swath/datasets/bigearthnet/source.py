@@ -1,6 +1,8 @@
 """What of BigEarthNet a source is: its name alone, a table of gdf-builder, or a folder of patches."""
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ from swath.datasets.bigearthnet.lists import read_lists
 from swath.datasets.bigearthnet.metadata import read_metadata
 from swath.datasets.bigearthnet.names import JSON_SUFFIX
 from swath.datasets.bigearthnet.patch_folder import Expected, bands_in, sizes_of
-from swath.datasets.bigearthnet.patches import MORE, about
+from swath.datasets.bigearthnet.patches import MORE, about, reference_classes
 from swath.datasets.bigearthnet.sensors import SENTINEL1, SENTINEL2
 from swath.datasets.layout import Asked, Layout
 from swath.errors import DataError, MachineError, UsageError
@@ -112,6 +114,9 @@ def _layout(version: str, archive: Archive, asked: Asked) -> Layout:
     info = about(
         version, archive.expected.files, root=absolute(archive.source), labelled=labelled, order=archive.order
     )
+    if archive.found.maps and archive.kind == "v2" and isinstance(archive.source, Path):
+        masks = {"root": info.root, **reference_classes(archive.order).to_json()}
+        info = replace(info, masks=masks)
     bad = BadInputs("patches", asked.bad_files)
     batches = rows(archive, bad, recommended=asked.recommended)
     return Layout(info, len(archive.folders) * len(archive.expected.bands), batches, bad, more=MORE)
