@@ -56,6 +56,8 @@ class PretrainConfig(Settings):
     monitor_every: Annotated[int, Field(ge=0)] | None = None
     """Steps between kNN checks on the labelled tiles; 0 for none; a tenth of the run, but at least 10, where
     not given."""
+    on_collapse: Literal["warn", "stop"] = "warn"
+    """What to do when the numbers show that every tile gets the same answer; stop: exit code 4."""
     dry_run: bool = False
     """Say time, memory and disk, and write nothing."""
 

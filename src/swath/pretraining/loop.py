@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from swath.data.loader import Loader
 from swath.errors import Stopped, TrainingError
 from swath.pretraining.bad_batches import BadBatches
+from swath.pretraining.collapse import Watch
 from swath.pretraining.monitor import Evaluator, score_in
 from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
@@ -48,15 +49,20 @@ class Clock:
 class Loop:
     """Runs a trainer to the last step of its recipe and keeps the run folder true to it."""
 
-    def __init__(self, trainer: Trainer, run: Run, evaluators: Sequence[Evaluator], *, saver: Saver) -> None:
+    def __init__(
+        self, trainer: Trainer, run: Run, evaluators: Sequence[Evaluator], *, saver: Saver, on_collapse: str
+    ) -> None:
         self.trainer = trainer
         self.ranks = trainer.ranks
         self.recipe = trainer.recipe
         self.run = run
         self.evaluators = evaluators
         self.saver = saver
+        self.on_collapse = on_collapse  # "warn" or "stop"
         self.metrics = MetricsLog(run.path / "metrics.jsonl")
         self.bad = BadBatches(run.path, seed=trainer.recipe.seed, writes=trainer.ranks.first)
+        self.watch = Watch(self.recipe)
+        self._collapsed = ""  # why to stop, once the watch has said so
         self.clock = Clock()
         self._best = float("-inf")
 
@@ -65,7 +71,7 @@ class Loop:
 
         Raises:
             Stopped: a signal came; the state is saved.
-            TrainingError: steps were not finite, again after rolling back.
+            TrainingError: steps were not finite, again after rolling back; or a collapse, where that stops.
             MachineError: three checkpoints in a row, or the last one, could not be written.
         """
         self._start_log(start_step)
@@ -84,10 +90,12 @@ class Loop:
             step += 1
             self.clock.count(batch.of, waited_s=batch.wait_s)
             score = self._record(step, row)
-            progress.advance(batch.of, loss=row["loss"])
-            good = self.bad.in_a_row == 0
-            if self.ranks.any(here=bool(stop)):
-                by = stop.signal or "a signal to another rank"
+            progress.advance(batch.of, **self.watch.shown(row))
+            good = self.bad.in_a_row == 0 and self.watch.alarm is None
+            if self.ranks.any(here=bool(stop) or bool(self._collapsed)):
+                if self._collapsed:
+                    raise TrainingError(self._collapsed)
+                by = stop.signal or "another rank"
                 log.info(f"{by}: saving ...")
                 self.saver.finish(step, good=good, score=score)
                 raise Stopped(f"Stopped by {by} at step {step}; saved; run the same command to resume.")
@@ -108,6 +116,9 @@ class Loop:
         self.metrics.truncate_after(step)
         scores = [score for row in self.run.metrics() if (score := score_in(row)) is not None]
         self._best = max(scores, default=float("-inf"))
+        self.watch = Watch(self.recipe)
+        for row in self.run.metrics():
+            self.watch.see(row["step"], row)
 
     def _record(self, step: int, row: dict[str, float]) -> float | None:
         """One row of metrics.jsonl every `log_every` steps, and at every check and skipped step.
@@ -121,8 +132,14 @@ class Loop:
         for evaluator in self.evaluators if check else ():
             row |= dict(evaluator.measure(self.trainer.method.teacher.backbone))
         if check or "skipped" in row or self.recipe.is_logged(step):
+            said = self.watch.see(step, row)
+            collapse = {"collapse": self.watch.alarm.name} if self.watch.alarm else {}
             samples = step * self.recipe.batch_size
-            self.metrics.append({"step": step, "samples": samples, **row, **self.clock.read()})
+            self.metrics.append({"step": step, "samples": samples, **row, **collapse, **self.clock.read()})
+            if said and self.watch.alarm and self.on_collapse == "stop":
+                self._collapsed = f"{said} Stopped (--on-collapse stop); the last good checkpoint is kept."
+            elif said:
+                log.warning(said)
         return score_in(row)
 
     def _is_best(self, score: float | None) -> bool:

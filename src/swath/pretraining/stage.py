@@ -28,7 +28,7 @@ from swath.runtime.ranks import Ranks, joined
 from swath.runtime.run import Run, check_same, claim
 
 # Settings that may differ when a run goes on: they change what is written, not what is learned.
-FREE_TO_CHANGE = frozenset({"save_every", "dry_run", "out", "tiles"})
+FREE_TO_CHANGE = frozenset({"save_every", "on_collapse", "dry_run", "out", "tiles"})
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
         resolved = {"tiles": absolute(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
         create = Run.create if ranks.first else Run.elsewhere
         found = create(config.out, resolved, command=command_line("pretrain", config))
-    return _train(found, trainer, tiles, start=start, save_every=config.save_every)
+    return _train(found, trainer, tiles, start=start, config=config)
 
 
 def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
@@ -90,11 +90,11 @@ def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
     return run
 
 
-def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, save_every: int | None) -> Run:
+def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, config: PretrainConfig) -> Run:
     recipe = trainer.recipe
     if start < recipe.steps:
-        saver = Saver(trainer, run, about=_checkpoint_state(recipe, tiles), every=save_every)
-        loop = Loop(trainer, run, _evaluators(recipe, tiles), saver=saver)
+        saver = Saver(trainer, run, about=_checkpoint_state(recipe, tiles), every=config.save_every)
+        loop = Loop(trainer, run, _evaluators(recipe, tiles), saver=saver, on_collapse=config.on_collapse)
         loop.go(lambda step: _loader(recipe, tiles, step), start_step=start)
     else:
         log.info(f"{run.path} is finished ({start} steps); nothing to do")
