@@ -67,6 +67,8 @@ def test_a_patch_of_v1_becomes_a_row(tmp_path):
 
 def test_patches_come_in_the_order_of_their_paths_with_their_own_values(tmp_path, monkeypatch):
     monkeypatch.setattr("swath.datasets.bigearthnet.archive._AT_ONCE", 2)
+    monkeypatch.setattr("swath.datasets.bigearthnet.archive._ROWS", 3)
+    monkeypatch.setattr("swath.datasets.bigearthnet.archive._AHEAD", 1)
     names = [f"S2A_MSIL2A_20170613T101031_{h}_48" for h in (9, 0, 33, 7, 21)]
     for name in names:
         write_patch(tmp_path, name, bands=["B04"], labels=["Pastures"] if "_9_" in name else ["Airports"])

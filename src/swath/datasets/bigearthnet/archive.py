@@ -26,10 +26,14 @@ from swath.location import Location, S3Path
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 256
-_AHEAD = 32  # groups of patches that may wait to be written
+_AT_ONCE = 128
+_ROWS = 4096
+_AHEAD = 64  # groups of patches that may wait to be written
+_THREADS = 4
 _BESIDE_PIXELS = {"labels", "labels_43", "without_label"}
 _PATTERNS = {"v1": S2_V1, "v2": S2_V2, "s1": S1}
+
+_Read = Patch | tuple[str, DataError]
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,10 @@ def rows(archive: Archive, bad: BadInputs, *, recommended: bool) -> Iterator[pa.
     """
     names = pa.array([folder.rpartition("/")[2] for folder in archive.folders])
     known_rows = None if archive.known is None else archive.known.rows_of(names, key=archive.key)
-    for start, patches in _read_all(archive, bad):
+    for patches in _read_all(archive, bad):
         table = _table(archive, patches)
         if known_rows is not None:
-            table = _joined(archive, table, known_rows[start : start + _AT_ONCE])
+            table = _joined(archive, table, known_rows)
         table = _in_place(archive, table, bad)
         if recommended:
             table = table.filter(pc.fill_null(table["recommended"], fill_value=False))
@@ -72,25 +76,31 @@ def rows(archive: Archive, bad: BadInputs, *, recommended: bool) -> Iterator[pa.
     bad.judge(looked_at=len(archive.folders))
 
 
-def _read_all(archive: Archive, bad: BadInputs) -> Iterator[tuple[int, list[Patch]]]:
-    """Groups of good patches with the number of the first folder of the group; `at` of a patch counts on."""
-    threads = 32 if isinstance(archive.source, S3Path) else min(4, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[list[Patch | tuple[str, DataError]]]]] = deque()
+def _read_all(archive: Archive, bad: BadInputs) -> Iterator[list[Patch]]:
+    """The good patches in their order, some thousand at a time; they are read a few hundred a thread."""
+    threads = 32 if isinstance(archive.source, S3Path) else min(_THREADS, os.cpu_count() or 1)
+    waiting: deque[Future[list[_Read]]] = deque()
+    held: list[Patch] = []
     with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
         try:
             for start in range(0, len(archive.folders), _AT_ONCE):
-                waiting.append((start, pool.submit(_read_group, archive, start)))
+                waiting.append(pool.submit(_read_group, archive, start))
                 if len(waiting) > _AHEAD:
-                    yield _taken(*waiting.popleft(), bad)
+                    held += _good(waiting.popleft().result(), bad)
+                if len(held) >= _ROWS:
+                    yield held
+                    held = []
             while waiting:
-                yield _taken(*waiting.popleft(), bad)
+                held += _good(waiting.popleft().result(), bad)
+            if held:
+                yield held
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _read_group(archive: Archive, start: int) -> list[Patch | tuple[str, DataError]]:
-    read: list[Patch | tuple[str, DataError]] = []
-    for at, folder in enumerate(archive.folders[start : start + _AT_ONCE]):
+def _read_group(archive: Archive, start: int) -> list[_Read]:
+    read: list[_Read] = []
+    for at, folder in enumerate(archive.folders[start : start + _AT_ONCE], start):
         sizes = archive.found.sizes.get(folder)
         try:
             read.append(read_patch(archive.source, folder, archive.expected, at=at, sizes=sizes))
@@ -99,16 +109,14 @@ def _read_group(archive: Archive, start: int) -> list[Patch | tuple[str, DataErr
     return read
 
 
-def _taken(
-    start: int, group: Future[list[Patch | tuple[str, DataError]]], bad: BadInputs
-) -> tuple[int, list[Patch]]:
+def _good(group: list[_Read], bad: BadInputs) -> list[Patch]:
     patches = []
-    for patch in group.result():
+    for patch in group:
         if isinstance(patch, Patch):
             patches.append(patch)
         else:
             bad.add(*patch)
-    return start, patches
+    return patches
 
 
 def _table(archive: Archive, patches: list[Patch]) -> pa.Table:
@@ -146,7 +154,7 @@ def _from_json(archive: Archive, patches: list[Patch]) -> dict[str, pa.Array]:
 
 def _paths(names: pa.Array, folders: pa.Array, archive: Archive) -> pa.ListArray:
     """One path a band, in the order of the bands."""
-    bands = archive.expected.bands
+    bands = archive.expected.files.bands
     stems = pc.binary_join_element_wise(folders, names, "/")
     by_band = [pc.binary_join_element_wise(stems, f"{band}.tif", "_") for band in bands]
     order = np.arange(len(names) * len(bands)).reshape(len(bands), len(names)).T.ravel()

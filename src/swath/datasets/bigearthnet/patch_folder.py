@@ -4,6 +4,7 @@ A file of the size that was published is taken for whole without being opened; a
 gate. The smallest band is read, 1 kB, to learn its place on the ground.
 """
 
+import functools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -29,13 +30,16 @@ class Expected:
     """What every folder of an archive must hold."""
 
     files: PatchFiles
-    bands: tuple[str, ...]
     has_json: bool
+
+    @functools.cached_property
+    def smallest(self) -> str:
+        return min(zip(self.files.side_px, self.files.bands, strict=True))[1]
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A good folder, relative to the source; `at` counts the folders of its group. `corner`: left, top in
+    """A good folder, relative to the source; `at` is its number among the folders. `corner`: left, top in
     metres and the EPSG code, as the raster says; None where it was not looked at.
     """
 
@@ -72,20 +76,19 @@ def read_patch(source: Location, folder: str, expected: Expected, *, at: int, si
     if sizes is None:
         sizes = sizes_of(source, folder)
     files = expected.files
-    names = {band: f"{name}_{band}.tif" for band in expected.bands}
+    names = {band: f"{name}_{band}.tif" for band in files.bands}
     wanted = [*names.values(), *([name + JSON_SUFFIX] if expected.has_json else [])]
     missing = [file for file in wanted if file not in sizes]
     if missing:
         raise DataError(f"{source}/{folder} lacks {first_few([file[len(name) + 1 :] for file in missing])}.")
-    for band, file in names.items():
-        if sizes[file] not in files.plain_bytes[files.bands.index(band)]:
+    for (band, file), published in zip(names.items(), files.plain_bytes, strict=True):
+        if sizes[file] not in published:
             _check_unusual(source, f"{folder}/{file}", files, band)
     about = None
     if expected.has_json:
         path = f"{folder}/{name}{JSON_SUFFIX}"
         about = parse_json(_read(source, path), where=f"{source}/{path}")
-    smallest = min(names, key=lambda band: files.side_px[files.bands.index(band)])
-    return Patch(folder, at, about, _corner(source, f"{folder}/{names[smallest]}"))
+    return Patch(folder, at, about, _corner(source, f"{folder}/{names[expected.smallest]}"))
 
 
 def _read(source: Location, path: str) -> bytes:

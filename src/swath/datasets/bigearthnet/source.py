@@ -119,7 +119,7 @@ def _layout(version: str, archive: Archive, asked: Asked) -> Layout:
         info = replace(info, masks=masks)
     bad = BadInputs("patches", asked.bad_files)
     batches = rows(archive, bad, recommended=asked.recommended)
-    return Layout(info, len(archive.folders) * len(archive.expected.bands), batches, bad, more=MORE)
+    return Layout(info, len(archive.folders) * len(archive.expected.files.bands), batches, bad, more=MORE)
 
 
 def _expected(source: Location, kind: str, found: Found, *, with_json: bool = True) -> Expected:
@@ -137,7 +137,7 @@ def _expected(source: Location, kind: str, found: Found, *, with_json: bool = Tr
         logger.warning(f"the patches hold {len(bands)} of {len(files.bands)} bands: {','.join(bands)}")
     json_there = any(folder.rpartition("/")[2] + JSON_SUFFIX in sizes for folder, sizes in looked)
     has_json = with_json and (kind == "v1" or (kind == "s1" and json_there))
-    return Expected(files.only(bands), bands, has_json)
+    return Expected(files.only(bands), has_json)
 
 
 def _lists(source: Location, asked: Asked) -> Known | None:
