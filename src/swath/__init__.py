@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from swath.data.dataset import TileDataset
     from swath.errors import DataError, MachineError, Stopped, SwathError, TrainingError, UsageError
     from swath.runtime.run import Run
-    from swath.stages import audit, embed, index, pack, pretrain, probe, report, split
+    from swath.stages import audit, embed, index, pack, pretrain, probe, replay, report, split
 
 _HOME = {
     **dict.fromkeys(
-        ("index", "split", "audit", "pack", "pretrain", "embed", "probe", "report"), "swath.stages"
+        ("index", "split", "audit", "pack", "pretrain", "replay", "embed", "probe", "report"), "swath.stages"
     ),
     **dict.fromkeys(
         ("SwathError", "UsageError", "DataError", "TrainingError", "MachineError", "Stopped"), "swath.errors"
@@ -49,6 +49,7 @@ __all__ = [
     "pack",
     "pretrain",
     "probe",
+    "replay",
     "report",
     "split",
 ]

@@ -41,6 +41,9 @@ VERBS = {
     "pretrain": Verb(
         "swath.pretraining.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"
     ),
+    "replay": Verb(
+        "swath.pretraining.replay", "ReplayConfig", "take a step again that was not finite, and say where"
+    ),
     "embed": Verb("swath.transfer.embed", "EmbedConfig", "run + tiles -> features.parquet"),
     "probe": Verb(
         "swath.transfer.probe", "ProbeConfig", "run + tiles -> what the features are worth on your labels"

@@ -15,6 +15,7 @@ from swath.config import (
     PackConfig,
     PretrainConfig,
     ProbeConfig,
+    ReplayConfig,
     ReportConfig,
     SplitConfig,
 )
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from swath.prepare.pack import PackResult
     from swath.prepare.split import SplitResult
     from swath.pretraining.estimate import Estimate
+    from swath.pretraining.replay import Replay
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
     from swath.transfer.probe_result import ProbeResult
@@ -68,6 +70,13 @@ def pretrain(tiles: Location, *, out: Location, **settings: Any) -> "Run | Estim
     from swath.pretraining.stage import run
 
     return run(validate(PretrainConfig, {"tiles": tiles, "out": out, **settings}))
+
+
+def replay(run: Location, **settings: Any) -> "Replay":
+    """Take a step of a run again that was not finite, and say where; settings as ReplayConfig."""
+    from swath.pretraining.replay import run as stage
+
+    return stage(validate(ReplayConfig, {"run": run, **settings}))
 
 
 def embed(run: Location, tiles: Location, *, out: Location, **settings: Any) -> "EmbedResult":

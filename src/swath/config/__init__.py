@@ -5,7 +5,7 @@ errors. What a run really used is another type: `swath.pretraining.recipe.Recipe
 """
 
 from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConfig
-from swath.config.pretraining import PretrainConfig
+from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
 from swath.config.transfer import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
@@ -20,6 +20,7 @@ __all__ = [
     "PackConfig",
     "PretrainConfig",
     "ProbeConfig",
+    "ReplayConfig",
     "ReportConfig",
     "Settings",
     "SplitConfig",

@@ -71,3 +71,14 @@ class PretrainConfig(Settings):
             if size is not None and patch is not None and size % patch:
                 raise ValueError(f"{name} {size} is not a multiple of patch_size {patch}")
         return self
+
+
+class ReplayConfig(Settings):
+    """Take a step again that was skipped because its loss or gradient was not finite, and say where."""
+
+    run: Path
+    """Folder of a run."""
+    step: Annotated[int, Field(ge=0)] | None = None
+    """The skipped step; the last one where not given."""
+    tiles: Location | None = None
+    """Packed tiles; those of the run where not given."""

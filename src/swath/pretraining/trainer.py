@@ -65,8 +65,7 @@ class Trainer:
         """Take one step in place and return what to log; a step whose loss or gradient is not finite changes
         nothing, and says `skipped`.
         """
-        values = values_at(step, self.recipe)
-        values = replace(values, lr=values.lr * 0.5**self.rollbacks)
+        values = self.values_at(step)
         spoilt = math.nan if "nan" in faults.fire("step", step) else 1.0
         outcome = self.gradient(Step(batch, values, lambda part: self._part(part, step), spoilt))
         self._add_over_ranks(outcome, values)
@@ -83,6 +82,11 @@ class Trainer:
         if self.recipe.is_logged(step + 1):
             row |= feature_health(self.ranks.gather(outcome.features, batch.of))
         return row | self._scheduled(values)
+
+    def values_at(self, step: int) -> StepValues:
+        """The scheduled values of a step, as roll-backs have changed them."""
+        values = values_at(step, self.recipe)
+        return replace(values, lr=values.lr * 0.5**self.rollbacks)
 
     def _add_over_ranks(self, outcome: Outcome, values: StepValues) -> None:
         """Make gradient, loss and means those of the whole batch, in place. What is not finite on one rank is
