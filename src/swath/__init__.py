@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from swath.data.dataset import TileDataset
     from swath.errors import DataError, MachineError, Stopped, SwathError, TrainingError, UsageError
     from swath.runtime.run import Run
-    from swath.stages import audit, embed, index, pack, pretrain, probe, replay, report, split
+    from swath.stages import audit, download, embed, index, pack, pretrain, probe, replay, report, split
 
 _HOME = {
     **dict.fromkeys(
-        ("index", "split", "audit", "pack", "pretrain", "replay", "embed", "probe", "report"), "swath.stages"
+        ("download", "index", "split", "audit", "pack", "pretrain", "replay", "embed", "probe", "report"),
+        "swath.stages",
     ),
     **dict.fromkeys(
         ("SwathError", "UsageError", "DataError", "TrainingError", "MachineError", "Stopped"), "swath.errors"
@@ -44,6 +45,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "audit",
+    "download",
     "embed",
     "index",
     "pack",

@@ -32,6 +32,9 @@ class Verb:
 VERBS = {
     "demo": Verb("swath.demo", "DemoConfig", "the whole flow on a real Sentinel-2 scene, in minutes"),
     "doctor": Verb("swath.doctor", "DoctorConfig", "what this machine can do, what is missing, what to type"),
+    "download": Verb(
+        "swath.prepare.download", "DownloadConfig", "the files of BigEarthNet, whole and checked"
+    ),
     "index": Verb("swath.prepare.index", "IndexConfig", "archive of imagery -> index.parquet, a row a tile"),
     "split": Verb("swath.prepare.split", "SplitConfig", "say which tiles train, validate and test"),
     "audit": Verb(

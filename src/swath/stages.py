@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swath.arguments import validate
 from swath.config import (
     AuditConfig,
+    DownloadConfig,
     EmbedConfig,
     IndexConfig,
     PackConfig,
@@ -22,6 +23,7 @@ from swath.config import (
 
 if TYPE_CHECKING:
     from swath.prepare.audit import AuditResult
+    from swath.prepare.download import DownloadResult
     from swath.prepare.index import IndexResult
     from swath.prepare.pack import PackResult
     from swath.prepare.split import SplitResult
@@ -33,6 +35,13 @@ if TYPE_CHECKING:
     from swath.transfer.report import ReportResult
 
 Location = str | PathLike[str]
+
+
+def download(source: str, *, out: Location, **settings: Any) -> "DownloadResult":
+    """Fetch the files of a published data set to the folder `out`; settings as DownloadConfig."""
+    from swath.prepare.download import run
+
+    return run(validate(DownloadConfig, {"source": source, "out": out, **settings}))
 
 
 def index(source: Location, *, out: Location, **settings: Any) -> "IndexResult":

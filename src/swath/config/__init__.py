@@ -4,6 +4,7 @@ The command line, a `--config` file and the Python functions are all made from t
 errors. What a run really used is another type: `swath.pretraining.recipe.Recipe`, saved in the run.
 """
 
+from swath.config.download import DownloadConfig
 from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.settings import Settings
@@ -14,6 +15,7 @@ __all__ = [
     "AuditConfig",
     "DemoConfig",
     "DoctorConfig",
+    "DownloadConfig",
     "EmbedConfig",
     "IndexConfig",
     "LadderConfig",
