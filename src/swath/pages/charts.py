@@ -49,9 +49,14 @@ class Estimate:
 
 
 def line_chart(
-    title: str, lines: Sequence[Line], *, size: tuple[float, float] = WIDE, from_zero: bool = False
+    title: str,
+    lines: Sequence[Line],
+    *,
+    size: tuple[float, float] = WIDE,
+    from_zero: bool = False,
+    against: str = "the step",
 ) -> Markup:
-    """A card with a title, a legend with the last values, and the curves against the step."""
+    """A card with a title, a legend with the last values, and the curves against the step (or the time)."""
     shown = [(line, thinned(line)) for line in lines]
     shown = [(line, points) for line, points in shown if len(points)]
     if not shown:
@@ -64,7 +69,7 @@ def line_chart(
     drawn = (_curve(frame, line, points, filled=alone and from_zero) for line, points in shown)
     box = f"0 0 {size[0]:g} {size[1]:g}"
     picture = element(
-        "svg", frame.draw(), *drawn, viewBox=box, role="img", aria_label=f"{title} against the step"
+        "svg", frame.draw(), *drawn, viewBox=box, role="img", aria_label=f"{title} against {against}"
     )
     return element("figure", element("figcaption", element("b", title), *chips), picture, class_="card chart")
 

@@ -54,10 +54,12 @@ UNIFORM = Signature(
     advice="--teacher-temp 0.02 or lower; --momentum 0.99 with a smaller --out-dim; --method simclr",
 )
 # On EuroSAT (64 tiles a step) a healthy run has a spread of 0.75 to 0.84 and 9 % of hits from step 30 on; by
-# chance it is 0.8 %. Without repulsion the spread is 0.10 to 0.19 (synthetic tiles), and hits are chance.
+# chance it is 0.8 %. With 250 times its learning rate the spread is 0.03 to 0.06 from step 99 on, and hits
+# are 0 to 5 %: where all are alike, the nearest is one of many equals. Without repulsion the spread is 0.10
+# to 0.19 (synthetic tiles).
 ALIKE = Signature(
     name="tiles look alike",
-    holds=lambda row, recipe: row["hit_rate"] < 3 * _chance(recipe) and row["feature_std"] < 0.3,
+    holds=lambda row, recipe: row["hit_rate"] < max(0.05, 5 * _chance(recipe)) and row["feature_std"] < 0.3,
     shown=lambda row, recipe: (
         f"the partner of a view is found in {row['hit_rate']:.1%} (by chance: {_chance(recipe):.1%}), "
         f"and the spread of features is {row['feature_std']:.2f} of 1"

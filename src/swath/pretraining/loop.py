@@ -13,6 +13,7 @@ from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer
 from swath.runtime.checkpoint import load_newest
+from swath.runtime.machine import MachineSampler
 from swath.runtime.progress import Progress
 from swath.runtime.retention import discard_after
 from swath.runtime.run import Run
@@ -64,6 +65,8 @@ class Loop:
         self.watch = Watch(self.recipe)
         self._collapsed = ""  # why to stop, once the watch has said so
         self.clock = Clock()
+        self.machine = MachineSampler(trainer.device)
+        self._began_s = 0.0
         self._best = float("-inf")
 
     def go(self, batches_from: Callable[[int], Loader], *, start_step: int) -> None:
@@ -76,7 +79,7 @@ class Loop:
         """
         self._start_log(start_step)
         step, size = start_step, self.recipe.batch_size
-        with StopFlag() as stop, self.saver, Progress(
+        with StopFlag() as stop, self.saver, self.machine, Progress(
             self.recipe.steps * size, unit="images", label="pretraining", start=start_step * size
         ) as progress:  # fmt: skip
             while step < self.recipe.steps:
@@ -114,10 +117,12 @@ class Loop:
         if not self.ranks.first:
             return
         self.metrics.truncate_after(step)
-        scores = [score for row in self.run.metrics() if (score := score_in(row)) is not None]
+        rows = self.run.metrics()
+        self._began_s = time.perf_counter() - (rows[-1].get("seconds", 0.0) if rows else 0.0)
+        scores = [score for row in rows if (score := score_in(row)) is not None]
         self._best = max(scores, default=float("-inf"))
         self.watch = Watch(self.recipe)
-        for row in self.run.metrics():
+        for row in rows:
             self.watch.see(row["step"], row)
 
     def _record(self, step: int, row: dict[str, float]) -> float | None:
@@ -134,13 +139,21 @@ class Loop:
         if check or "skipped" in row or self.recipe.is_logged(step):
             said = self.watch.see(step, row)
             collapse = {"collapse": self.watch.alarm.name} if self.watch.alarm else {}
-            samples = step * self.recipe.batch_size
-            self.metrics.append({"step": step, "samples": samples, **row, **collapse, **self.clock.read()})
+            self.metrics.append({"step": step, **self._reached(step), **row, **collapse, **self._spent()})
             if said and self.watch.alarm and self.on_collapse == "stop":
                 self._collapsed = f"{said} Stopped (--on-collapse stop); the last good checkpoint is kept."
             elif said:
                 log.warning(said)
         return score_in(row)
+
+    def _reached(self, step: int) -> dict[str, float]:
+        """Samples and seconds of training up to here, those before a resume included."""
+        seconds = time.perf_counter() - self._began_s
+        return {"samples": step * self.recipe.batch_size, "seconds": round(seconds, 3)}
+
+    def _spent(self) -> dict[str, float]:
+        """What the time since the last row went into."""
+        return self.clock.read() | self.machine.read()
 
     def _is_best(self, score: float | None) -> bool:
         if score is None or score <= self._best:

@@ -1,9 +1,13 @@
 """How it learned: the numbers of metrics.jsonl as curves."""
 
+import itertools
+import math
+
 from swath.pages.charts import SMALL, Line, line_chart
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, missing
 from swath.transfer.report.facts import RunFacts
+from swath.transfer.report.machine import machine_charts
 
 _KNN = {"knn_map": "kNN macro average precision", "knn_accuracy": "kNN accuracy", "knn": "kNN score"}
 _SCHEDULES = {
@@ -25,11 +29,13 @@ def learning_section(run: RunFacts) -> Section:
     small = [_single(run, key, name) for key, name in (_HEALTH | _SCHEDULES).items()]
     body = join(
         [
+            _collapses(run),
             element("div", _loss(run), _knn(run), class_="grid"),
             element("div", *_speed(run), class_="grid"),
             element("h3", "Health and schedules"),
             element("div", *small, class_="grid small"),
             _skipped(run),
+            *machine_charts(run),
         ]
     )
     return Section(anchor, title, _lede(run), body)
@@ -50,7 +56,12 @@ def _lede(run: RunFacts) -> str:
 
 def _loss(run: RunFacts) -> Markup:
     names = (("loss", "loss", 1), ("entropy", "entropy", 3), ("kl", "KL", 2))
-    return line_chart("Loss", [_line(run, key, name, tone) for key, name, tone in names], from_zero=True)
+    lines = [_line(run, key, name, tone) for key, name, tone in names]
+    out_dim = run.recipe.get("out_dim")
+    if out_dim and any(value is not None for value in run.column("entropy")):
+        top = math.log(int(out_dim))
+        lines.append(Line("ln(out_dim)", run_steps(run), [top] * len(run.metrics), 5))
+    return line_chart("Loss", lines, from_zero=True)
 
 
 def _knn(run: RunFacts) -> Markup:
@@ -74,6 +85,19 @@ def _speed(run: RunFacts) -> list[Markup]:
 
 def _single(run: RunFacts, key: str, name: str) -> Markup:
     return line_chart(name, [_line(run, key, name, 4 if key in _SCHEDULES else 3)], size=SMALL)
+
+
+def _collapses(run: RunFacts) -> Markup | None:
+    """A sentence for every stretch of rows with an alarm."""
+    sentences = []
+    for name, rows in itertools.groupby(run.metrics, key=lambda row: row.get("collapse")):
+        if name:
+            steps = [row["step"] for row in rows]
+            sentences.append(
+                f"Collapse from step {steps[0]:,} to {steps[-1]:,}: {name}. "
+                "The log of the run says what helped others. "
+            )
+    return element("p", element("strong", *sentences), class_="missing") if sentences else None
 
 
 def _skipped(run: RunFacts) -> Markup | None:
