@@ -69,13 +69,18 @@ def folder_aside(path: Path) -> Iterator[Path]:
         with disk_errors(path):
             aside.mkdir()
             yield aside
-            for entry in aside.rglob("*"):
-                _fsync(entry)
-            _fsync(aside)
-            aside.rename(path)
-            _fsync(path.parent)
+            settle(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def settle(aside: Path, path: Path) -> None:
+    """Give a whole folder its name, once all of it is on the disk."""
+    for entry in aside.rglob("*"):
+        _fsync(entry)
+    _fsync(aside)
+    aside.rename(path)
+    _fsync(path.parent)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from swath.prepare.audit import AuditResult
     from swath.prepare.download import DownloadResult
     from swath.prepare.index import IndexResult
-    from swath.prepare.pack import PackResult
+    from swath.prepare.packed import PackResult
     from swath.prepare.split import SplitResult
     from swath.pretraining.estimate import Estimate
     from swath.pretraining.replay import Replay

@@ -7,6 +7,7 @@ stay what Python raises.
 
 import contextlib
 import functools
+import io
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -23,6 +25,7 @@ from swath.errors import DataError, MachineError, SwathError
 from swath.location import Location, S3Path
 
 _AT_ONCE = 32
+_PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
 _FROM_THE_MACHINE = ("169.254.", "fd00:ec2::254", "credential")  # where obstore looks when no keys are set
@@ -56,6 +59,11 @@ def read_many(paths: Sequence[Location]) -> list[bytes]:
     """All of each file, many at a time: what S3 takes for one is mostly waiting. Raises as `read_bytes`."""
     with ThreadPoolExecutor(min(_AT_ONCE, len(paths) or 1), thread_name_prefix="swath-fetch") as pool:
         return list(pool.map(read_bytes, paths))
+
+
+def open_stream(path: Location) -> BinaryIO:
+    """A file to be read once from its beginning; on S3 in pieces, each of which is tried again by itself."""
+    return path.open("rb") if isinstance(path, Path) else cast(BinaryIO, _S3Stream(path))
 
 
 def size_of(path: Location) -> int:
@@ -142,6 +150,23 @@ def prefix_or_nothing(path: S3Path) -> Iterator[S3Path]:
         with contextlib.suppress(SwathError):
             remove(path)
         raise
+
+
+class _S3Stream(io.RawIOBase):
+    def __init__(self, path: S3Path) -> None:
+        self._path, self._size, self._next = path, size_of(path), 0
+        self._held = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._held and self._next < self._size:
+            piece = read_range(self._path, self._next, min(_PIECE, self._size - self._next))
+            self._held, self._next = memoryview(piece), self._next + len(piece)
+        count = min(len(buffer), len(self._held))
+        buffer[:count], self._held = self._held[:count], self._held[count:]
+        return count
 
 
 def lance_options(path: Location) -> dict[str, str] | None:

@@ -36,7 +36,7 @@ def listing(tmp_path):
 
 def test_a_catalogue_without_pixels_is_refused(tmp_path):
     index = write_index(tmp_path / "index.parquet", [row(0, paths=[])], root="")
-    with pytest.raises(DataError, match=r"is a catalogue without pixels. .* swath index DIR"):
+    with pytest.raises(UsageError, match=r"is a catalogue without pixels\. .* swath index DIR"):
         pack.run(PackConfig(index=index, out=tmp_path / "tiles.lance"))
 
 

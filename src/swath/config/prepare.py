@@ -111,11 +111,16 @@ class PackConfig(Settings):
     """Copy the pixels of an index into one dataset that training reads at full speed."""
 
     index: Location
-    """The index to pack."""
+    """The index to pack, or an archive of BigEarthNet as it was published (.tar.gz, .tar.zst)."""
     out: Location
     """The packed tiles to write (Lance)."""
     bands: Names = ()
     """Bands in the order the network will see: B04,B03,B02. All where not given."""
+    pixels: Location | None = None
+    """Archive of BigEarthNet with the pixels of the index; where the index says they are, where not given."""
+    scale: Literal["stored", "recipe"] = "stored"
+    """stored: values as they are; recipe: reflectance / 2000 * 255 as 8-bit numbers, as in the public
+    recipe."""
     on_bad_tile: Literal["error", "skip"] = "error"
     """error: stop; skip: leave bad tiles out. Both list them in NAME.bad_tiles.csv beside the output."""
     max_bad: Share = 0.01

@@ -5,6 +5,7 @@ upper 20 bits (sign, exponent, 11 bits of the mantissa), and counts at the middl
 relative 2^-12 (0.025 %) at most. No range has to be known beforehand.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,6 +108,19 @@ class TileStatistics:
         for group, values in zip(self._groups, pixels, strict=True):
             for channel, band in enumerate(group.bands):
                 self._histograms[band].add(values[:, channel])
+
+    @property
+    def pixels(self) -> int:
+        """Counted so far, of the first band."""
+        return next(iter(self._histograms.values())).count
+
+    def counts(self) -> dict[str, npt.NDArray[np.int64]]:
+        """By band, to be kept and gone on with."""
+        return {band: histogram.counts for band, histogram in self._histograms.items()}
+
+    def restore(self, counts: Mapping[str, npt.NDArray[np.int64]]) -> None:
+        for band, histogram in self._histograms.items():
+            histogram.counts[:] = counts[band]
 
     def summaries(self) -> dict[str, BandSummary]:
         """By band.

@@ -37,20 +37,27 @@ class TileWriter:
         MachineError: the disk is full or cannot be written.
     """
 
-    def __init__(self, path: Location, *, groups: tuple[BandGroup, ...], info: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Location,
+        *,
+        groups: tuple[BandGroup, ...],
+        info: dict[str, Any],
+    ) -> None:
         self._path = path
         self._groups = groups
         self._info = info
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_QUEUED_BATCHES)
         self._schema: pa.Schema | None = None
         self._writing: Future[list[Any]] | None = None
-        self._hash = hashlib.sha256()
+        self._fragments: list[Any] = []
+        self._chain = b""  # a hash over all tiles so far that can be saved and gone on with
         self._finished = False
         self.tiles = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._aside = stack.enter_context(_aside(self._path))
+            self._aside = stack.enter_context(self._place())
             self._pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="swath-pack"))
             self._exit = stack.pop_all()
         return self
@@ -68,17 +75,18 @@ class TileWriter:
         batch = columns.append_column("crc32", pa.array(checksums))
         for number, (group, values) in enumerate(zip(self._groups, pixels, strict=True)):
             batch = batch.append_column(f"pixels_{number}", _to_arrow(values, group))
+        mask_checksums = np.zeros(0, np.uint32) if masks is None else checksums_of([masks])
         if masks is not None:
-            mask_checksums = checksums_of([masks])
             batch = batch.append_column(MASK_CRC32, pa.array(mask_checksums))
             band = BandGroup((MASK_COLUMN,), masks.shape[-1], "uint8")
             batch = batch.append_column(MASK_COLUMN, _to_arrow(masks[:, None], band))
-            self._hash.update(mask_checksums.tobytes())
         if self._writing is None:
             self._schema = batch.schema.remove_metadata()
             self._writing = self._pool.submit(self._write)
-        for tile_id, checksum in zip(columns["id"].to_pylist(), checksums.tolist(), strict=True):
-            self._hash.update(f"{tile_id}\0{checksum}\n".encode())
+        for number, tile_id in enumerate(columns["id"].to_pylist()):
+            line = f"{tile_id}\0{checksums[number]}\n".encode()
+            line += mask_checksums[number].tobytes() if masks is not None else b""
+            self._chain = hashlib.sha256(self._chain + line).digest()
         self.tiles += len(columns)
         for part in batch.combine_chunks().to_batches():
             self._hand_over(part.replace_schema_metadata(None))
@@ -98,11 +106,10 @@ class TileWriter:
         Raises:
             DataError: there are no tiles.
         """
-        if self._writing is None or self._schema is None:
+        self._end_fragment()
+        if self._schema is None:
             raise DataError(f"no tiles to write to {self._path}")
-        self._hand_over(None)
-        fragments = self._writing.result()
-        self._hash.update(",".join(tile_format.bands).encode())
+        digest = hashlib.sha256(self._chain + ",".join(tile_format.bands).encode()).hexdigest()
         metadata = {
             "schema_version": SCHEMA_VERSION,
             "complete": True,
@@ -113,17 +120,26 @@ class TileWriter:
             "mask_vocabulary": mask_vocabulary,
             "index_digest": index_digest,
             "statistics": statistics or {},
-            "digest": self._hash.hexdigest(),
+            "digest": digest,
             "info": self._info,
         }
         schema = self._schema.with_metadata({METADATA_KEY: json.dumps(metadata, allow_nan=False)})
         lance.LanceDataset.commit(
             str(self._aside),
-            lance.LanceOperation.Overwrite(schema, fragments),
+            lance.LanceOperation.Overwrite(schema, self._fragments),
             storage_options=storage.lance_options(self._aside),
         )
         self._finished = True
-        return str(metadata["digest"])
+        return digest
+
+    def _place(self) -> AbstractContextManager[Location]:
+        return _aside(self._path)
+
+    def _end_fragment(self) -> None:
+        if self._writing is not None:
+            self._hand_over(None)
+            self._fragments += self._writing.result()
+            self._writing = None
 
     def _hand_over(self, batch: pa.RecordBatch | None) -> None:
         assert self._writing is not None

@@ -17,19 +17,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from swath.config import PackConfig
-from swath.data.bad_inputs import BadInput, BadInputs, BadPolicy
+from swath.data.bad_inputs import BadInput, BadInputs
 from swath.data.bands import choose_bands
 from swath.data.index import SCHEMA, Index, read_index
 from swath.data.masks import Classes
 from swath.data.raster import gdal_ready
 from swath.data.statistics import TileStatistics
-from swath.data.store import tile_bytes
+from swath.data.tarball import is_archive
 from swath.data.writer import TileWriter
-from swath.errors import DataError
-from swath.files import check_is_free
-from swath.location import Location
+from swath.errors import DataError, UsageError
+from swath.location import Location, location
+from swath.prepare.pack_archive import pack_archive
+from swath.prepare.packed import Count, PackResult, bad_tiles, pack_result
 from swath.prepare.tile_reader import COLUMNS, TileReader
-from swath.results import Result
 from swath.runtime.lock import is_alive
 from swath.runtime.progress import Progress
 
@@ -40,21 +40,6 @@ _MOST_THREADS = 8
 _PACKED_COLUMNS = [name for name in SCHEMA.names if name not in COLUMNS or name == "id"]
 
 Pixels = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class PackResult(Result):
-    """`bytes` are of pixels, as stored; `skipped` counts bad tiles that were left out."""
-
-    out: Location
-    tiles: int
-    skipped: int
-    bands: tuple[str, ...]
-    size_px: int
-    bytes: int
-    seconds: float
-    tiles_per_s: float
-    mb_per_s: float
 
 
 @dataclass(frozen=True)
@@ -75,17 +60,26 @@ def run(config: PackConfig) -> PackResult:
         UsageError: the output exists already, or a band is unknown.
         MachineError: the disk is full.
     """
-    check_is_free(config.out)
+    if is_archive(config.index):
+        return pack_archive(config, config.index, None)
     index = read_index(config.index)
-    if not index.info.root:
-        raise DataError(
-            f"{config.index} is a catalogue without pixels. Index the folder that holds them: "
-            f"swath index DIR --out {config.index}"
+    pixels = config.pixels or (location(index.info.root) if index.info.root else None)
+    if pixels is None:
+        raise UsageError(
+            f"{config.index} is a catalogue without pixels. Say where they are, for example "
+            "--pixels BigEarthNet-S2-v1.0.tar.gz, or index the folder that holds them: swath index DIR"
         )
-    reader = TileReader(index, choose_bands(config.bands, index.info.bands), max_pixels=config.max_pixels)
+    if is_archive(pixels):
+        return pack_archive(config, pixels, index)
+    if config.pixels:
+        raise UsageError(
+            f"--pixels {config.pixels} is no archive (.tar.gz); leave it out for files in a folder."
+        )
+    bands = choose_bands(config.bands, index.info.bands)
+    reader = TileReader(index, bands, max_pixels=config.max_pixels, scale=config.scale)
     started = time.monotonic()
     _remove_leftovers(config.out)
-    bad = BadInputs("tiles", _policy(config))
+    bad = BadInputs("tiles", bad_tiles(config))
     with TileWriter(config.out, groups=reader.groups, info=_about(index)) as writer:
         statistics = _copy_tiles(index, reader, writer, bad)
         bad.judge(looked_at=index.table.num_rows)
@@ -97,9 +91,8 @@ def run(config: PackConfig) -> PackResult:
             index_digest=index.digest,
             statistics={band: summary.to_json() for band, summary in statistics.summaries().items()},
         )
-    return _result(
-        config.out, reader, tiles=writer.tiles, skipped=len(bad.found), seconds=time.monotonic() - started
-    )
+    count = Count(tiles=writer.tiles, skipped=len(bad.found))
+    return pack_result(config, reader.bands, reader.groups, count, started)
 
 
 def _copy_tiles(index: Index, reader: TileReader, writer: TileWriter, bad: BadInputs) -> TileStatistics:
@@ -164,11 +157,6 @@ def _counted(index: Index) -> npt.NDArray[np.bool_]:
     return trains if trains.any() else ~trains
 
 
-def _policy(config: PackConfig) -> BadPolicy:
-    listing = config.out.with_name(f"{config.out.stem}.bad_tiles.csv")
-    return BadPolicy("--on-bad-tile", config.on_bad_tile == "skip", config.max_bad, listing)
-
-
 def _gsd_m(index: Index, finest: float) -> float | None:
     """Metres a pixel of the finest band that is packed; the index holds that of the finest band it has."""
     known = np.asarray(index.table["gsd_m"].drop_null().to_pylist(), dtype=np.float64)
@@ -197,18 +185,3 @@ def _remove_leftovers(out: Location) -> None:
         elif pid:
             logger.info("removing %s, left by a pack that was killed", path)
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _result(out: Location, reader: TileReader, *, tiles: int, skipped: int, seconds: float) -> PackResult:
-    num_bytes = tiles * tile_bytes(reader.groups)
-    return PackResult(
-        out=out,
-        tiles=tiles,
-        skipped=skipped,
-        bands=reader.bands,
-        size_px=max(group.size_px for group in reader.groups),
-        bytes=num_bytes,
-        seconds=seconds,
-        tiles_per_s=tiles / seconds,
-        mb_per_s=num_bytes / 1e6 / seconds,
-    )

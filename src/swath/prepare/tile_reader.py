@@ -13,6 +13,7 @@ from swath.data.index import Index
 from swath.data.masks import IGNORE, Classes, MaskClasses, read_mask
 from swath.data.raster import Box, read_window
 from swath.errors import DataError
+from swath.prepare.scale import Scale, stored_groups, to_stored
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,11 @@ class _Source:
 
 
 class TileReader:
-    """Reads tiles of `index` with the given bands, from any thread; `groups` says in which shape."""
+    """Reads tiles of `index` with the given bands, from any thread; `groups` says in which shape and type."""
 
-    def __init__(self, index: Index, bands: tuple[str, ...], *, max_pixels: int) -> None:
+    def __init__(
+        self, index: Index, bands: tuple[str, ...], *, max_pixels: int, scale: Scale = "stored"
+    ) -> None:
         self._info = index.info
         self._root = Path(index.info.root)
         self._max_pixels = max_pixels
@@ -40,7 +43,9 @@ class TileReader:
         self._mask_root = Path(index.info.masks["root"]) if index.info.masks else None
         self.bands = bands
         self.finest = max(index.info.band_px[index.info.bands.index(band)] for band in bands)
-        self.groups, self._sources = _plan(index, bands, self.finest)
+        self._scale = scale
+        self._groups, self._sources = _plan(index, bands, self.finest)
+        self.groups = stored_groups(self._groups, scale)
 
     def read(self, row: dict[str, Any]) -> list[Pixels]:
         """(Cg, h, w) a group.
@@ -48,11 +53,11 @@ class TileReader:
         Raises:
             DataError: a file is missing, damaged or not as it was indexed, or the tile is blank.
         """
-        pairs = zip(self.groups, self._sources, strict=True)
+        pairs = zip(self._groups, self._sources, strict=True)
         tile = [self._read_group(row, group, source) for group, source in pairs]
         if all((pixels == pixels[:, :1, :1]).all() for pixels in tile):
             raise DataError(f"{row['paths'][0]} is blank: every pixel of a band is the same")
-        return tile
+        return [to_stored(pixels, self._scale) for pixels in tile]
 
     def read_mask(self, row: dict[str, Any]) -> Classes:
         """(H, H) classes of the tile on its finest grid; all to be ignored where its image has no mask.
