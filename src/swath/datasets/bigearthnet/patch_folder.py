@@ -7,7 +7,7 @@ gate. The smallest band is read, 1 kB, to learn its place on the ground.
 import functools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,35 +67,71 @@ def bands_in(samples: Sequence[tuple[str, Sizes]], files: PatchFiles) -> tuple[s
 
 
 def read_patch(source: Location, folder: str, expected: Expected, *, at: int, sizes: Sizes | None) -> Patch:
-    """Look at one folder; `sizes` are its files where they are known already.
+    """Look at one folder; `sizes` are its files where they are known already (on S3).
 
     Raises:
         DataError: files are missing, or not as BigEarthNet has them, or the JSON is bad.
     """
-    name = folder.rpartition("/")[2]
-    if sizes is None:
-        sizes = sizes_of(source, folder)
-    files = expected.files
-    names = {band: f"{name}_{band}.tif" for band in files.bands}
-    wanted = [*names.values(), *([name + JSON_SUFFIX] if expected.has_json else [])]
-    missing = [file for file in wanted if file not in sizes]
-    if missing:
-        raise DataError(f"{source}/{folder} lacks {first_few([file[len(name) + 1 :] for file in missing])}.")
-    for (band, file), published in zip(names.items(), files.plain_bytes, strict=True):
-        if sizes[file] not in published:
-            _check_unusual(source, f"{folder}/{file}", files, band)
-    about = None
-    if expected.has_json:
-        path = f"{folder}/{name}{JSON_SUFFIX}"
-        about = parse_json(_read(source, path), where=f"{source}/{path}")
-    return Patch(folder, at, about, _corner(source, f"{folder}/{names[expected.smallest]}"))
-
-
-def _read(source: Location, path: str) -> bytes:
     if isinstance(source, S3Path):
-        return storage.read_bytes(source / path)
-    with open(f"{source}/{path}", "rb", buffering=0) as stream:  # noqa: PTH123 -- a Path costs more than the file
-        return stream.read()
+        read = functools.partial(_read_s3, source / folder)
+        about = _checked(source, folder, expected, sizes or {}, read)
+        return Patch(folder, at, about, None)  # a look at a raster would cost as much as the patch
+    try:
+        handle = os.open(f"{source}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(handle) as entries:  # by handle: each look at a file saves the walk down its path
+                sizes = {entry.name: entry.stat().st_size for entry in entries}
+            read = functools.partial(_read_here, handle, sizes)
+            about = _checked(source, folder, expected, sizes, read)
+            raster = read_plain(memoryview(read(f"{folder.rpartition('/')[2]}_{expected.smallest}.tif")))
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise DataError(f"{source}/{folder} cannot be read ({error.strerror}). Extract it again.") from error
+    corner = None if raster is None else (round(raster.left), round(raster.top), raster.epsg)
+    return Patch(folder, at, about, corner)
+
+
+def _checked(
+    source: Location, folder: str, expected: Expected, sizes: Sizes, read: Callable[[str], bytes]
+) -> PatchJson | None:
+    """The JSON of a folder that holds what it must."""
+    name = folder.rpartition("/")[2]
+    files = expected.files
+    for band, published in zip(files.bands, files.plain_bytes, strict=True):
+        file = f"{name}_{band}.tif"
+        size = sizes.get(file)
+        if size is None:
+            raise DataError(_lacks(source, folder, expected, sizes))
+        if size not in published:
+            _check_unusual(source, f"{folder}/{file}", files, band)
+    if not expected.has_json:
+        return None
+    if name + JSON_SUFFIX not in sizes:
+        raise DataError(_lacks(source, folder, expected, sizes))
+    return parse_json(read(name + JSON_SUFFIX), where=f"{source}/{folder}/{name}{JSON_SUFFIX}")
+
+
+def _lacks(source: Location, folder: str, expected: Expected, sizes: Sizes) -> str:
+    name = folder.rpartition("/")[2]
+    endings = [
+        *(f"_{band}.tif" for band in expected.files.bands),
+        *([JSON_SUFFIX] if expected.has_json else []),
+    ]
+    missing = [ending[1:] for ending in endings if name + ending not in sizes]
+    return f"{source}/{folder} lacks {first_few(missing)}."
+
+
+def _read_s3(folder: S3Path, name: str) -> bytes:
+    return storage.read_bytes(folder / name)
+
+
+def _read_here(folder: int, sizes: Sizes, name: str) -> bytes:
+    handle = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        return os.read(handle, sizes[name])
+    finally:
+        os.close(handle)
 
 
 def _check_unusual(source: Location, path: str, files: PatchFiles, band: str) -> None:
@@ -103,7 +139,7 @@ def _check_unusual(source: Location, path: str, files: PatchFiles, band: str) ->
     if isinstance(source, S3Path):
         with tempfile.TemporaryDirectory(prefix="swath-") as folder:
             copy = Path(folder) / path.rpartition("/")[2]
-            copy.write_bytes(_read(source, path))
+            copy.write_bytes(storage.read_bytes(source / path))
             try:
                 _check_raster(copy, f"{source}/{path}", files, band)
             except DataError as error:
@@ -119,10 +155,3 @@ def _check_raster(path: Path, named: str, files: PatchFiles, band: str) -> None:
     found = f"{raster.width}x{raster.height}x{raster.count} {raster.dtype}"
     if found != expected:
         raise DataError(f"{named} is {found}; BigEarthNet has {expected}.")
-
-
-def _corner(source: Location, path: str) -> tuple[int, int, int] | None:
-    if isinstance(source, S3Path):
-        return None  # there a look costs as much as a patch
-    raster = read_plain(memoryview(_read(source, path)))
-    return None if raster is None else (round(raster.left), round(raster.top), raster.epsg)
