@@ -103,11 +103,11 @@ def test_the_contrastive_method_is_one_word_away(packed, tmp_path, capsys):
 def test_the_check_of_learning_takes_tiles_that_are_no_whole_patches(packed):
     from swath.data.store import TileStore
     from swath.models.vit import VisionTransformer, shape_of
-    from swath.pretraining.monitor import KnnMonitor
+    from swath.pretraining.monitor import KnnCheck, MonitoredTiles
 
     network = VisionTransformer(shape_of("vit_micro", 5, in_channels=3, image_px=30))
-    monitor = KnnMonitor(TileStore(packed), seed=0, device=torch.device("cpu"))
-    ((name, value),) = monitor.measure(network)
+    check = KnnCheck(MonitoredTiles(TileStore(packed), seed=0, device=torch.device("cpu")))
+    ((name, value),) = check.measure(network)
     assert name == "knn_map"
     assert 0 < value <= 1
 
@@ -126,6 +126,13 @@ def test_the_check_of_learning_is_logged_and_reads_no_test_tile(packed, tiny, tm
     rows = {row["step"]: row for row in Run.open(tmp_path / "run").metrics()}
     assert [step for step, row in rows.items() if "knn_map" in row] == [2, 3]
     assert 0 < rows[3]["knn_map"] <= 1
+    assert 0 < rows[3]["linear_map"] <= 1
+    best = max(rows[step]["knn_map"] for step in (2, 3))
+    kept = {
+        path.name: json.loads((path / "state.json").read_text())
+        for path in (tmp_path / "run" / "checkpoints").iterdir()
+    }
+    assert best in {state["score"] for state in kept.values()}, "a check that beats all before is saved"
 
 
 def test_the_python_function_returns_the_run(packed, tmp_path):

@@ -36,7 +36,7 @@ def test_the_machine_is_drawn_over_time_and_a_gpu_where_there_is_one():
     sampled = {"cpu_percent": 90.0, "memory_percent": 40.0, "process_mib": 2048.0}
     timed = [row | {"seconds": 60.0 * row["step"]} | sampled for row in rows(10)]
     body = learning_section(facts(timed, out_dim=256)).body
-    for title in ("Loss", "Processor, %", "Memory of the machine, %", "Memory of the process, GiB"):
+    for title in ("Loss", "Processor, %", "Machine memory, %", "Process memory, GiB"):
         assert f'aria-label="{title} against the time of training in min"' in body
     assert "GPU" not in body
     timed = [row | {"gpu_percent": 80.0, "gpu_memory_mib": 10240.0} for row in timed]

@@ -17,11 +17,11 @@ from swath.location import absolute
 from swath.models.weights import load_backbone, load_weights
 from swath.pretraining.estimate import Estimate, estimate, measure_rate
 from swath.pretraining.loop import Loop
-from swath.pretraining.monitor import Evaluator, KnnMonitor, trainable_rows
+from swath.pretraining.monitor import Evaluator, checks, trainable_rows
 from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
 from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
-from swath.pretraining.trainer import Trainer, vit_shape
+from swath.pretraining.trainer import Trainer, view_policy, vit_shape
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
 from swath.runtime.ranks import Ranks, joined
@@ -102,10 +102,9 @@ def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, config: Pret
 
 
 def _evaluators(recipe: Recipe, tiles: Input) -> list[Evaluator]:
-    if not tiles.store.vocabulary:
+    if not recipe.monitor_every:
         return []
-    monitor = KnnMonitor(tiles.store, seed=recipe.seed, device=tiles.ranks.device)
-    return [monitor] if monitor.usable else []
+    return checks(tiles.store, view_policy(recipe), seed=recipe.seed, device=tiles.ranks.device)
 
 
 def _open(config: PretrainConfig, ranks: Ranks) -> Input:

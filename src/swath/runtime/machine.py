@@ -54,6 +54,7 @@ class MachineSampler:
         return {name: round(statistics.fmean(sample[name] for sample in samples), 2) for name in names}
 
     def _run(self) -> None:
+        psutil.cpu_percent()  # sets the mark of this thread, from which the next call counts
         while not self._stop.wait(self._every_s):
             sample: dict[str, float] = {}
             for look in self._looks:
@@ -64,7 +65,6 @@ class MachineSampler:
 
 def _processor_look() -> Look:
     process = psutil.Process()
-    psutil.cpu_percent()  # the first call only sets the mark from which the next one counts
 
     def look() -> dict[str, float]:
         return {

@@ -9,7 +9,11 @@ from swath.pages.page import Section, missing
 from swath.transfer.report.facts import RunFacts
 from swath.transfer.report.machine import machine_charts
 
-_KNN = {"knn_map": "kNN macro average precision", "knn_accuracy": "kNN accuracy", "knn": "kNN score"}
+_CHECKS = (
+    ("Macro average precision", (("knn_map", "kNN", 1), ("linear_map", "linear", 2))),
+    ("Accuracy", (("knn_accuracy", "kNN", 1), ("linear_accuracy", "linear", 2))),
+    ("Views found again, without labels", (("retrieval", "retrieval", 1),)),
+)
 _SCHEDULES = {
     "lr": "Learning rate", "weight_decay": "Weight decay", "momentum": "Teacher momentum",
     "teacher_temp": "Teacher temperature",
@@ -30,7 +34,7 @@ def learning_section(run: RunFacts) -> Section:
     body = join(
         [
             _collapses(run),
-            element("div", _loss(run), _knn(run), class_="grid"),
+            element("div", _loss(run), _checks(run), class_="grid"),
             element("div", *_speed(run), class_="grid"),
             element("h3", "Health and schedules"),
             element("div", *small, class_="grid small"),
@@ -64,14 +68,12 @@ def _loss(run: RunFacts) -> Markup:
     return line_chart("Loss", lines, from_zero=True)
 
 
-def _knn(run: RunFacts) -> Markup:
-    for key, name in _KNN.items():
-        if any(value is not None for value in run.column(key)):
-            return line_chart(f"{name} during training", [_line(run, key, name, 1)])
-    return missing(
-        "No kNN check during training: too few labelled tiles, or switched off.",
-        "swath pretrain ... --monitor-every 50",
-    )
+def _checks(run: RunFacts) -> Markup:
+    for title, columns in _CHECKS:
+        drawn = [_line(run, key, name, tone) for key, name, tone in columns]
+        if chart := line_chart(f"{title} during training", drawn):
+            return chart
+    return missing("No check during training: it was switched off.", "swath pretrain ... --monitor-every 50")
 
 
 def _speed(run: RunFacts) -> list[Markup]:

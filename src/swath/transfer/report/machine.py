@@ -24,8 +24,8 @@ def machine_charts(run: RunFacts) -> list[Markup]:
     charts = [
         ("Loss", [line("loss", "loss", 1)]),
         ("Processor, %", [line("cpu_percent", "all cores", 3)]),
-        ("Memory of the machine, %", [line("memory_percent", "used", 2)]),
-        ("Memory of the process, GiB", [line("process_mib", "resident", 2, scale=_GIB)]),
+        ("Machine memory, %", [line("memory_percent", "used", 2)]),
+        ("Process memory, GiB", [line("process_mib", "resident", 2, scale=_GIB)]),
         ("GPU, %", [line("gpu_percent", "in use", 3)]),
         ("GPU memory, GiB", [line("gpu_memory_mib", "used", 2, scale=_GIB)]),
     ]
