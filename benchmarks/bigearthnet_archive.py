@@ -58,7 +58,7 @@ def _changed(data: bytes, flip: tuple[slice, slice], rng: np.random.Generator) -
     return bytes(copy)
 
 
-def write_archive(path: Path, count: int) -> Path:
+def write_archive(path: Path, count: int) -> None:
     """As the published one: gzip of level 6, members of a patch side by side."""
     with gzip.open(path, "wb", compresslevel=6) as zipped, tarfile.open(fileobj=zipped, mode="w|") as archive:
         for patch, files in generated(count):
@@ -66,4 +66,3 @@ def write_archive(path: Path, count: int) -> Path:
                 member = tarfile.TarInfo(f"{ROOT}/{patch}/{name}")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
-    return path

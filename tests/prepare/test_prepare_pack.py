@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 import pytest
 from tile_archive import random_pixels, row, write_index, write_raster
 
+from swath import storage
 from swath.config import PackConfig
 from swath.data.index import read_index
 from swath.data.store import TileStore
@@ -217,3 +219,22 @@ def test_packed_tiles_or_a_folder_in_place_of_an_index_are_named(ready, tmp_path
         DataError, match=rf"{tmp_path} is a folder; expected an index, such as .*/index.parquet"
     ):
         pack.run(PackConfig(index=tmp_path, out=tmp_path / "again.lance"))
+
+
+def test_tiles_on_s3_are_packed_as_those_here_and_bad_ones_are_named(ready, any_s3, tmp_path):
+    index, pixels = ready
+    spoil(tmp_path)
+    for path in tmp_path.glob("*.tif"):
+        with storage.object_aside(any_s3("tiles") / path.name) as aside:
+            aside.write_bytes(path.read_bytes())
+    rows = [row(number) for number in range(20)]
+    there = write_index(any_s3("index.parquet"), rows, root=str(any_s3("tiles")))
+    config = PackConfig(index=there, out=any_s3("tiles.lance"), on_bad_tile="skip", max_bad=0.5)
+    pack.run(config)
+    pack.run(config.model_copy(update={"index": index, "out": tmp_path / "tiles.lance"}))
+    assert TileStore(config.out).digest == TileStore(tmp_path / "tiles.lance").digest
+    good = [number for number in range(20) if number not in {2, 5, 7, 11, 13}]
+    assert np.array_equal(TileStore(config.out).read(np.arange(15))[0], pixels[good])
+    listed = storage.read_bytes(any_s3("tiles.bad_tiles.csv")).decode()
+    assert f"{any_s3('tiles')}/7.tif is missing" in listed
+    assert tempfile.gettempdir() not in listed

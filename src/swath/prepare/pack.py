@@ -137,10 +137,11 @@ def _read_batch(rows: pa.Table, start: int, reader: TileReader) -> _TileBatch:
     good: list[int] = []
     masks: list[Classes] = []
     tiles, bad = [], []
-    with gdal_ready():
-        for number, row in enumerate(rows.to_pylist(), start):
+    listed = rows.to_pylist()
+    with gdal_ready(), reader.files_of(listed) as root:
+        for number, row in enumerate(listed, start):
             try:
-                tile = reader.read(row)
+                tile = reader.read(row, root=root)
                 if reader.masks:
                     masks.append(reader.read_mask(row))
                 tiles.append(tile)

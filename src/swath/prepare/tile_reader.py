@@ -1,6 +1,8 @@
 """One tile of an index as the pixels to pack: cut out, resampled where it must be, and without holes."""
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from swath.data.index import Index
 from swath.data.masks import IGNORE, Classes, MaskClasses, read_mask
 from swath.data.raster import Box, read_window
 from swath.errors import DataError
+from swath.location import location
+from swath.prepare.fetched import files_here
 from swath.prepare.scale import Scale, stored_groups, to_stored
 
 logger = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ class TileReader:
         self, index: Index, bands: tuple[str, ...], *, max_pixels: int, scale: Scale = "stored"
     ) -> None:
         self._info = index.info
-        self._root = Path(index.info.root)
+        self._root = location(index.info.root)
         self._max_pixels = max_pixels
         self.masks = MaskClasses.from_index(index.info.masks)
         self._mask_root = Path(index.info.masks["root"]) if index.info.masks else None
@@ -47,14 +51,26 @@ class TileReader:
         self._groups, self._sources = _plan(index, bands, self.finest)
         self.groups = stored_groups(self._groups, scale)
 
-    def read(self, row: dict[str, Any]) -> list[Pixels]:
-        """(Cg, h, w) a group.
+    @contextlib.contextmanager
+    def files_of(self, rows: Sequence[dict[str, Any]]) -> Iterator[Path]:
+        """The folder to `read` these rows from: where the index says, or one with copies from S3."""
+        places = [place for source in self._sources for place in source.places]
+        needed = (row["paths"][place if len(row["paths"]) > 1 else 0] for row in rows for place in places)
+        with files_here(self._root, needed) as root:
+            yield root
+
+    def read(self, row: dict[str, Any], *, root: Path | None = None) -> list[Pixels]:
+        """(Cg, h, w) a group; `root` is of `files_of`, needed for files on S3 only.
 
         Raises:
             DataError: a file is missing, damaged or not as it was indexed, or the tile is blank.
         """
         pairs = zip(self._groups, self._sources, strict=True)
-        tile = [self._read_group(row, group, source) for group, source in pairs]
+        here = root or Path(str(self._root))
+        try:
+            tile = [self._read_group(row, group, source, here) for group, source in pairs]
+        except DataError as error:
+            raise DataError(str(error).replace(str(here), str(self._root))) from error
         if all((pixels == pixels[:, :1, :1]).all() for pixels in tile):
             raise DataError(f"{row['paths'][0]} is blank: every pixel of a band is the same")
         return [to_stored(pixels, self._scale) for pixels in tile]
@@ -79,26 +95,28 @@ class TileReader:
             root=self._mask_root,
         )
 
-    def _read_group(self, row: dict[str, Any], group: BandGroup, source: _Source) -> Pixels:
+    def _read_group(self, row: dict[str, Any], group: BandGroup, source: _Source, root: Path) -> Pixels:
         if len(row["paths"]) == 1:
             bands = tuple(place + 1 for place in source.places)
-            pixels = self._read_file(row["paths"][0], bands, _window(row, source.band_px[0]), group)
+            pixels = self._read_file(root, row["paths"][0], bands, _window(row, source.band_px[0]), group)
         else:
             layers = [
-                self._read_file(row["paths"][place], (1,), _window(row, band_px), group)
+                self._read_file(root, row["paths"][place], (1,), _window(row, band_px), group)
                 for place, band_px in zip(source.places, source.band_px, strict=True)
             ]
             pixels = np.concatenate(layers)
         return _without_holes(pixels, self._info.nodata, group, row["paths"][0])
 
-    def _read_file(self, path: str, bands: tuple[int, ...], window: Box, group: BandGroup) -> Pixels:
+    def _read_file(
+        self, root: Path, path: str, bands: tuple[int, ...], window: Box, group: BandGroup
+    ) -> Pixels:
         pixels = read_window(
-            self._root / path,
+            root / path,
             bands=bands,
             window=window,
             out_px=(group.size_px, group.size_px),
             max_pixels=self._max_pixels,
-            root=self._root,
+            root=root,
         )
         if pixels.dtype != np.dtype(group.dtype):
             raise DataError(
