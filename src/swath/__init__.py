@@ -21,11 +21,35 @@ if TYPE_CHECKING:
     from swath.data.dataset import TileDataset
     from swath.errors import DataError, MachineError, Stopped, SwathError, TrainingError, UsageError
     from swath.runtime.run import Run
-    from swath.stages import audit, download, embed, index, pack, pretrain, probe, replay, report, split
+    from swath.stages import (
+        audit,
+        download,
+        embed,
+        index,
+        ladder,
+        pack,
+        pretrain,
+        probe,
+        replay,
+        report,
+        split,
+    )
 
 _HOME = {
     **dict.fromkeys(
-        ("download", "index", "split", "audit", "pack", "pretrain", "replay", "embed", "probe", "report"),
+        (
+            "download",
+            "index",
+            "split",
+            "audit",
+            "pack",
+            "pretrain",
+            "replay",
+            "embed",
+            "probe",
+            "ladder",
+            "report",
+        ),
         "swath.stages",
     ),
     **dict.fromkeys(
@@ -48,6 +72,7 @@ __all__ = [
     "download",
     "embed",
     "index",
+    "ladder",
     "pack",
     "pretrain",
     "probe",

@@ -99,6 +99,7 @@ def usage(model: type[Settings], verb: str) -> str:
     return "\n".join(lines)
 
 
+_LIST = "A,B,..."
 _EVERYWHERE = (
     "  --json",
     "      Print one JSON object as the last line of standard output.",
@@ -148,10 +149,19 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
             if not equals and words and not words[0].startswith("--"):
                 words.pop(0)
         elif equals or (words and not words[0].startswith("--")):
-            given[flags[flag]] = value if equals else words.pop(0)
+            given[flags[flag]] = value if equals else _value(model, flags[flag], words, waiting)
         else:
             problems.append(f"{flag} needs a value")
     return given, problems
+
+
+def _value(model: type[Settings], name: str, words: list[str], waiting: list[str]) -> str:
+    """The next word, taken away; of a list all words up to the next flag, once none stands for a setting."""
+    taken = [words.pop(0)]
+    if not waiting and name in model.model_fields and _kind(model.model_fields[name].annotation) == _LIST:
+        while words and not words[0].startswith("--"):
+            taken.append(words.pop(0))
+    return ",".join(taken)
 
 
 def _in_words(model: type[Settings], problem: dict[str, Any]) -> str:
@@ -184,7 +194,7 @@ def _kind(annotation: Any) -> str:
     if origin is typing.Annotated:
         return _kind(options[0])
     if origin is tuple:
-        return "A,B,..."
+        return _LIST
     return {int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(annotation, "VALUE")
 
 

@@ -51,6 +51,11 @@ VERBS = {
     "probe": Verb(
         "swath.transfer.probe", "ProbeConfig", "run + tiles -> what the features are worth on your labels"
     ),
+    "ladder": Verb(
+        "swath.transfer.ladder",
+        "LadderConfig",
+        "tiles + runs -> one table: did pretraining pay, on how few labels",
+    ),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
 }
 

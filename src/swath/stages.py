@@ -13,6 +13,7 @@ from swath.config import (
     DownloadConfig,
     EmbedConfig,
     IndexConfig,
+    LadderConfig,
     PackConfig,
     PretrainConfig,
     ProbeConfig,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from swath.pretraining.replay import Replay
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
+    from swath.transfer.ladder_result import LadderResult
     from swath.transfer.probe_result import ProbeResult
     from swath.transfer.report import ReportResult
 
@@ -100,6 +102,13 @@ def probe(run: Location, tiles: Location, **settings: Any) -> "ProbeResult":
     from swath.transfer.probe import run as stage
 
     return stage(validate(ProbeConfig, {"run": run, "tiles": tiles, **settings}))
+
+
+def ladder(tiles: Location, **settings: Any) -> "LadderResult":
+    """Judge baselines, given weights and runs side by side; settings as LadderConfig."""
+    from swath.transfer.ladder import run as stage
+
+    return stage(validate(LadderConfig, {"tiles": tiles, **settings}))
 
 
 def report(run: Location, **settings: Any) -> "ReportResult":

@@ -97,17 +97,14 @@ class ProbeConfig(Settings):
 
 
 class LadderConfig(Settings):
-    """One table of what features are worth: image statistics, random convolutions, an untrained network,
-    given weights and your runs, at several shares of the labels.
+    """One table of what features are worth: image statistics, random convolutions, an untrained network
+    and your runs, at several shares of the labels.
     """
 
-    tiles: Path
+    tiles: Location
     """Packed tiles with labels and a split."""
     runs: Paths = ()
     """Folders of runs."""
-    weights: Paths = ()
-    """Weights of photographs (.pth, .safetensors), as facebookresearch/dino or timm name them; they see red,
-    green and blue."""
     out: Path | None = None
     """Folder for the table, the figure and the features; `ladder` beside the tiles where not given."""
     label_fraction: Fractions = (0.01, 0.1, 1.0)
@@ -142,3 +139,5 @@ class ReportConfig(Settings):
     """Packed tiles; those of the run where not given."""
     out: Path | None = None
     """The page; RUN/report.html where not given."""
+    ladder: Path | None = None
+    """The ladder.json to show; ladder/ladder.json beside the tiles where not given."""

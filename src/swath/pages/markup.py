@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 type_of_attribute = str | float | None
-_EMPTY = frozenset({"img", "meta", "br", "hr"})
+_EMPTY = frozenset({"img", "meta", "br", "hr", "source"})
 
 
 class Markup(str):

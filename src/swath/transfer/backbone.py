@@ -65,6 +65,11 @@ class FrozenBackbone:
     def dim(self) -> int:
         return self.content.dim(self.network.shape.width)
 
+    @property
+    def file_tag(self) -> str:
+        """What tells the file of its features from those of another content or scale; '' for the usual."""
+        return self.content.file_tag + ("-other-data" if self.scale == "tiles" else "")
+
     def features(self, groups: list[Tensor], given: TileFormat) -> Tensor:
         """Stored pixels, one (B, Cg, h, w) a group of `given`, to (B, dim) float32 on the CPU."""
         return self.of_images(self.standardized(resized(self.unit(groups, given), self.image_px), given))
@@ -93,14 +98,17 @@ class FrozenBackbone:
     def with_content(self, content: Content) -> "FrozenBackbone":
         return FrozenBackbone(self.network, self.trained, self.weights, content=content, scale=self.scale)
 
+    def is_scaled_alike(self, given: TileFormat) -> bool:
+        """Whether the statistics and the resolution of `given` are those of the run."""
+        return replace(self.trained, groups=given.groups) == given
+
     def for_other_data(self, given: TileFormat, *, where: str) -> "FrozenBackbone":
         """The same network for tiles of another data set; see `scale`.
 
         Raises:
             UsageError: these are the tiles of the run, or packed just like them.
         """
-        same = replace(self.trained, groups=given.groups) == given
-        if same:
+        if self.is_scaled_alike(given):
             raise UsageError(
                 f"--other-data changes nothing: {where} has the statistics of the run; leave it out"
             )

@@ -20,6 +20,18 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """Features that are made of pixels without any network: a short name and the words for it."""
+
+    tokens: str
+    words: str
+    blocks: int = 0
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True)
 class Content:
     """Which tokens, of how many of the last blocks; blocks in order, and in each the class token first."""
 

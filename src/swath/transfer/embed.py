@@ -17,9 +17,17 @@ from swath.files import check_output
 from swath.results import Result
 from swath.runtime.progress import Progress
 from swath.runtime.run import Run
-from swath.transfer.backbone import FrozenBackbone, open_backbone
+from swath.transfer.backbone import open_backbone
 from swath.transfer.content import Content
-from swath.transfer.features import Origin, Rows, Values, origin_of, read_features, write_features
+from swath.transfer.features import (
+    FeatureMaker,
+    Origin,
+    Rows,
+    Values,
+    origin_of,
+    read_features,
+    write_features,
+)
 
 BATCH = 256
 log = logging.getLogger(__name__)
@@ -61,21 +69,22 @@ def run(config: EmbedConfig) -> EmbedResult:
     )
 
 
-def embed(path: Path, store: TileStore, backbone: FrozenBackbone, *, batch_size: int = BATCH) -> None:
+def embed(path: Path, store: TileStore, maker: FeatureMaker, *, batch_size: int = BATCH) -> None:
     """Write the features of every tile of the pack to `path`."""
-    backbone.check_fits(store.format, where=str(store.path))
-    write_features(path, store, backbone, blocks_of(store, backbone, batch_size=batch_size))
+    maker.check_fits(store.format, where=str(store.path))
+    write_features(path, store, maker, blocks_of(store, maker, batch_size=batch_size))
 
 
-def kept_features(path: Path, store: TileStore, backbone: FrozenBackbone, rows: Rows) -> Values:
+def kept_features(path: Path, store: TileStore, maker: FeatureMaker, rows: Rows) -> Values:
     """(len(rows), D) features from the file at `path`, made first where need be."""
-    wanted = Origin.of(backbone, store)
-    if not _holds(path, wanted):
-        embed(path, store, backbone)
+    wanted = Origin.of(maker, store)
+    if not holds(path, wanted):
+        embed(path, store, maker)
     return read_features(path, rows, origin=wanted)
 
 
-def _holds(path: Path, wanted: Origin) -> bool:
+def holds(path: Path, wanted: Origin) -> bool:
+    """Whether there is a file of just these features; the log says what it holds instead."""
     if not path.exists():
         return False
     try:
@@ -88,7 +97,7 @@ def _holds(path: Path, wanted: Origin) -> bool:
     return found == wanted
 
 
-def blocks_of(store: TileStore, backbone: FrozenBackbone, *, batch_size: int) -> Iterator[Values]:
+def blocks_of(store: TileStore, maker: FeatureMaker, *, batch_size: int) -> Iterator[Values]:
     """(B, D) features of all tiles in order; the next batch is read while this one is computed."""
     starts = range(0, len(store), batch_size)
 
@@ -96,13 +105,13 @@ def blocks_of(store: TileStore, backbone: FrozenBackbone, *, batch_size: int) ->
         rows = np.arange(start, min(start + batch_size, len(store)), dtype=np.int64)
         return [torch.from_numpy(pixels) for pixels in store.read(rows)]
 
-    label = f"features ({backbone.weights.whose})"
+    label = f"features ({maker.weights.whose})"
     with ThreadPoolExecutor(1) as reader, Progress(len(store), unit="tiles", label=label) as progress:
         ahead = reader.submit(read, 0)
         for start in starts:
             groups = ahead.result()
             if start + batch_size < len(store):
                 ahead = reader.submit(read, start + batch_size)
-            block = backbone.features(groups, store.format).numpy()
+            block = maker.features(groups, store.format).numpy()
             progress.advance(len(block))
             yield block

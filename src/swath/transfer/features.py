@@ -8,17 +8,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
+from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError
 from swath.files import file_aside
-from swath.transfer.backbone import FrozenBackbone
+from swath.transfer.backbone import Weights
+from swath.transfer.content import Content, Pixels
 from swath.transfer.examples import split_digest
 
 SCHEMA_VERSION = 2
@@ -33,6 +36,27 @@ _COLUMNS = {
 
 Values = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+
+
+class FeatureMaker(Protocol):
+    """What makes features of stored pixels: a network, random convolutions, statistics."""
+
+    trained: TileFormat
+    weights: Weights
+
+    @property
+    def content(self) -> Content | Pixels: ...
+    @property
+    def scale(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def image_px(self) -> int: ...
+    def features(self, groups: list[Tensor], given: TileFormat) -> Tensor:
+        """Stored pixels, one (B, Cg, h, w) a group of `given`, to (B, dim) float32 on the CPU."""
+
+    def check_fits(self, given: TileFormat, *, where: str) -> None:
+        """Raise DataError for tiles that it cannot look at."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +75,12 @@ class Origin:
     scale: str
 
     @classmethod
-    def of(cls, backbone: FrozenBackbone, store: TileStore) -> "Origin":
-        weights, content = backbone.weights, backbone.content
+    def of(cls, maker: FeatureMaker, store: TileStore) -> "Origin":
+        weights, content = maker.weights, maker.content
         return cls(
             checkpoint=weights.checkpoint, step=weights.step, weights=weights.whose,
             pack=store.digest, split=split_digest(store),
-            tokens=content.tokens, blocks=content.blocks, scale=backbone.scale,
+            tokens=content.tokens, blocks=content.blocks, scale=maker.scale,
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -66,14 +90,14 @@ class Origin:
         )
 
 
-def write_features(path: Path, store: TileStore, backbone: FrozenBackbone, blocks: Iterable[Values]) -> None:
+def write_features(path: Path, store: TileStore, maker: FeatureMaker, blocks: Iterable[Values]) -> None:
     """Write blocks (B, D) of all tiles in the order of the pack; memory holds one block.
 
     Raises:
         MachineError: the disk is full or cannot be written; a file that was there stays.
     """
     columns = store.columns(*[name for name in _COLUMNS if name in store.column_names])
-    schema = _schema(backbone, store)
+    schema = _schema(maker, store)
     start = 0
     with file_aside(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for block in blocks:
@@ -128,19 +152,19 @@ def origin_of(path: Path) -> Origin:
     return Origin(**described["origin"])
 
 
-def _schema(backbone: FrozenBackbone, store: TileStore) -> pa.Schema:
+def _schema(maker: FeatureMaker, store: TileStore) -> pa.Schema:
     described: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "origin": asdict(Origin.of(backbone, store)),
-        "content": str(backbone.content),
-        "image_px": backbone.network.shape.image_px,
-        "tile_format": backbone.trained.to_json(),
+        "origin": asdict(Origin.of(maker, store)),
+        "content": str(maker.content),
+        "image_px": maker.image_px,
+        "tile_format": maker.trained.to_json(),
         "vocabulary": list(store.vocabulary),
     }
     geometry = {"encoding": "WKB", "geometry_types": ["Polygon"]}  # no crs: WGS 84 longitude and latitude
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
     fields = [pa.field(name, kind) for name, kind in _COLUMNS.items()]
-    fields.append(pa.field("features", pa.list_(pa.float32(), backbone.dim)))
+    fields.append(pa.field("features", pa.list_(pa.float32(), maker.dim)))
     return pa.schema(fields, metadata={_KEY: json.dumps(described), "geo": json.dumps(geo)})
 
 

@@ -56,14 +56,12 @@ def run(config: ProbeConfig) -> ProbeResult:
         n_test=len(examples.test),
         **_numbers(curves, exam),
         left_out=list(exam.left_out),
-        settings=curves[PRETRAINED].rows[-1].prediction.settings
-        | {"weights": config.weights}
-        | exam.describe(),
+        settings=curves[PRETRAINED].rows[-1].settings | {"weights": config.weights} | exam.describe(),
         details=_details(examples, backbone, curves),
         digests=_digests(backbone, store),
         out=out,
     )
-    if (probe := curves[PRETRAINED].rows[-1].prediction.probe) is not None:
+    if (probe := curves[PRETRAINED].rows[-1].probe) is not None:
         contract = Contract.of(backbone, examples.vocabulary, split=split_digest(store))
         save_head(head_path(out), probe, contract)
     write_json(out, result.to_json())
@@ -109,13 +107,8 @@ def _contestants(
         (UNTRAINED, fresh, "features-untrained"),
         (PRETRAINED, backbone, "features" if config.weights == "teacher" else f"features-{config.weights}"),
     ):
-        path = config.run / f"{file}{features_tag(network)}.parquet"
+        path = config.run / f"{file}{network.file_tag}.parquet"
         yield name, _learner(kept_features(path, store, network, examples.rows), config, examples)
-
-
-def features_tag(backbone: FrozenBackbone) -> str:
-    """What the file of features of another content or scale has in its name."""
-    return backbone.content.file_tag + ("-other-data" if backbone.scale == "tiles" else "")
 
 
 def _learner(features: Features, config: ProbeConfig, examples: Examples, *, one_unit: bool = False) -> Learn:
@@ -159,14 +152,13 @@ def _digests(backbone: FrozenBackbone, store: TileStore) -> dict[str, str]:
 
 
 def _details(examples: Examples, backbone: FrozenBackbone, curves: dict[str, Curve]) -> dict[str, Any]:
-    last = {name: curve.rows[-1].prediction for name, curve in curves.items()}
     return {
         "features": str(backbone.content),
         "scale": backbone.scale,
         "dim": backbone.dim,
         "image_px": backbone.image_px,
         "step": backbone.weights.step,
-        "strengths_tried": {name: prediction.tried for name, prediction in last.items()},
+        "strengths_tried": {name: curve.rows[-1].tried for name, curve in curves.items()},
         "unseen_in_train": list(examples.absent),
         "label_draws": [row.to_json() for row in curves[PRETRAINED].rows],
     }

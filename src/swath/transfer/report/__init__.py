@@ -40,6 +40,10 @@ def run(config: ReportConfig) -> ReportResult:
         DataError: the tiles are missing or damaged, or are not of the kind that the run was trained on.
         MachineError: the disk is full.
     """
+    if config.ladder and not config.ladder.exists():
+        raise UsageError(
+            f"{config.ladder} is not there; make it with: swath ladder TILES --runs {config.run}"
+        )
     inputs = _open(config)
     out = config.out or config.run / "report.html"
     text = page(
@@ -70,6 +74,8 @@ def _open(config: ReportConfig) -> Inputs:
         display=Display.of(store, _seen(backbone, store)),
         backbone=backbone,
         features=config.run / "features.parquet",
+        ladder=config.ladder or Path(str(store.path)).with_name("ladder") / "ladder.json",
+        beside=(config.out or config.run / "report.html").parent,
     )
 
 

@@ -19,7 +19,9 @@ from swath.transfer.report.curves import learning_section
 from swath.transfer.report.facts import RunFacts, TileFacts
 from swath.transfer.report.galleries import Likeness, gallery_section, more_like_this
 from swath.transfer.report.ground import ground_section, sample_rows
+from swath.transfer.report.mistakes import mistakes_section
 from swath.transfer.report.provenance import provenance_section
+from swath.transfer.report.rungs import efficiency_section, read_ladder, report_ladder
 from swath.transfer.report.scene import scene_section
 from swath.transfer.report.tables import probe_section
 from swath.transfer.report.tokens import token_picture
@@ -41,6 +43,8 @@ class Inputs:
     display: Display
     backbone: FrozenBackbone | None
     features: Path
+    ladder: Path
+    beside: Path
 
 
 def sections(inputs: Inputs) -> list[Section]:
@@ -48,6 +52,7 @@ def sections(inputs: Inputs) -> list[Section]:
     run, tiles, display = inputs.run, inputs.tiles, inputs.display
     boxes = ground_boxes(display.store)
     embed = f"swath embed {run.path} {tiles.path} --out {run.path}/features.parquet"
+    probe = f"swath probe {run.path} {tiles.path}"
     samples = sample_rows(display.store, _SHEET_TILES)
     canvas = paint(display, lay_out(display.store) or sheet(display.store, samples, columns=_SHEET_COLUMNS))
     rgb = display.rgb(canvas.unit[None])[0]
@@ -55,6 +60,15 @@ def sections(inputs: Inputs) -> list[Section]:
     return [
         _scene(inputs, canvas, rgb),
         probe_section(run, tiles),
+        efficiency_section(
+            run.probes, beside=inputs.beside, command=f"{probe} --label-fraction 0.01 0.1 1.0"
+        ),
+        report_ladder(
+            read_ladder(inputs.ladder, pack=display.store.digest),
+            beside=inputs.beside,
+            command=f"swath ladder {tiles.path} --runs {run.path}",
+        ),
+        mistakes_section(inputs.features.parent, display, inputs.backbone, probe=probe),
         gallery_section(display, _likenesses(inputs, boxes), command=embed),
         _attention(inputs, samples[:TILES]),
         ground_section(tiles, display, maps=_maps(inputs, canvas, rgb, boxes)),

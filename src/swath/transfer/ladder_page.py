@@ -1,0 +1,131 @@
+"""The page of a ladder, and its section in the report: figure, table, sentences, classes."""
+
+import base64
+from collections.abc import Mapping
+
+from swath.pages.markup import Markup, element, join
+from swath.pages.page import Section, page, table
+from swath.transfer.fractions import percent
+from swath.transfer.ladder_table import PROBES, TITLES, Ladder, points, probes_of, rungs_of, shown_measures
+
+
+def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
+    """One offline HTML page; `figures` are SVG for "light" and "dark"."""
+    head = element(
+        "header",
+        element("div", "swath ladder", class_="eyebrow"),
+        element("h1", "Did pretraining pay?"),
+        element("p", *_answer(ladder), class_="verdict"),
+        class_="masthead",
+    )
+    sections = [ladder_section(ladder, figures), *_class_sections(ladder), _made_of(ladder)]
+    footer = element("p", "This page is one file and loads nothing from anywhere.")
+    return page("swath ladder", masthead=head, sections=sections, footer=footer)
+
+
+def ladder_section(ladder: Ladder, figures: Mapping[str, bytes]) -> Section:
+    """The figure, the table and the sentences."""
+    settings = ladder["settings"]
+    lede = (
+        f"Every rung by the same probe on the same {ladder['n_test']:,} test tiles. Below 100 % of the "
+        f"{ladder['n_train']:,} labelled training tiles, the mean of {settings['fraction_seeds']} draws. "
+        f"95% intervals by bootstrap over {settings['groups']:,} {settings['by']}s and over the draws."
+    )
+    said = [element("li", one) for found in ladder["sentences"].values() for one in found]
+    words = [element("h3", "What the labels are worth"), element("ul", *said)] if said else []
+    knn = f"kNN with k {settings['k']}, temperature {settings['temperature']}. " if "k" in settings else ""
+    left = (
+        f"Left out (too few positive test tiles): {', '.join(ladder['left_out'])}."
+        if ladder["left_out"]
+        else ""
+    )
+    note = element("p", f"{knn}{left}", class_="note") if knn or left else None
+    body = join([element("div", picture(figures), class_="card"), *words, *_tables(ladder), note])
+    return Section("ladder", "The ladder", lede, body)
+
+
+def _answer(ladder: Ladder) -> list[Markup | str]:
+    """The best pretrained rung by the first probe and the headline measure, against the untrained network."""
+    probe, headline = probes_of(ladder)[0], ladder["headline"]
+    most = max(row["fraction"] for row in ladder["summary"])
+    rows = [row for row in ladder["summary"] if row["probe"] == probe and row["fraction"] == most]
+    trained = [row for row in rows if row["kind"] != "baseline"]
+    if not trained:
+        return [element("strong", "Only baselines were measured."), " Name runs with --runs."]
+    best = max(trained, key=lambda row: row[headline][0])
+    value, low, high = best["gain_over_untrained"][headline]
+    claim = "Yes:" if low > 0 else "No:" if high < 0 else "It could not be shown:"
+    top = max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row[headline][0])
+    reached = f"{best['rung']} reaches {TITLES[headline]} {best[headline][0]:.3f} by {PROBES[probe]}"
+    gained = f"{value:+.3f} [{low:+.3f}, {high:+.3f}] over the same network untrained"
+    beaten = f"The best baseline, {top['rung']}, reaches {top[headline][0]:.3f}."
+    return [element("strong", claim), f" {reached}, {gained}. {beaten}"]
+
+
+def picture(figures: Mapping[str, bytes]) -> Markup:
+    """An SVG for a light page and one for a dark page."""
+    light, dark = (
+        f"data:image/svg+xml;base64,{base64.b64encode(figures[t]).decode()}" for t in ("light", "dark")
+    )
+    source = element("source", srcset=dark, media="(prefers-color-scheme: dark)")
+    return element(
+        "picture", source, element("img", src=light, alt="score of each rung by share of the labels")
+    )
+
+
+def _tables(ladder: Ladder) -> list[Markup]:
+    """A table for each probe, a block of columns for each measure."""
+    shares = sorted({row["fraction"] for row in ladder["summary"]})
+    made = []
+    for probe in probes_of(ladder):
+        for measure in shown_measures(ladder):
+            heads = [element("th", percent(share), class_="num") for share in shares]
+            gain = element("th", "gain over untrained, all labels", class_="num")
+            rows = [_row(ladder, probe, rung, measure) for rung in rungs_of(ladder)]
+            title = f"{PROBES[probe]}, {TITLES[measure]}"
+            made += [element("h3", title[0].upper() + title[1:]), table(["Features", *heads, gain], rows)]
+    return made
+
+
+def _row(ladder: Ladder, probe: str, rung: str, measure: str) -> Markup:
+    found = points(ladder, probe, rung)
+    cells = [_cell(point[measure]) for point in found]
+    gain = _cell(found[-1]["gain_over_untrained"][measure], sign="+")
+    main = "main" if found[0]["kind"] != "baseline" else None
+    return element("tr", element("td", rung), *cells, gain, class_=main)
+
+
+def _cell(value: list[float], *, sign: str = "") -> Markup:
+    middle, low, high = (f"{part:{sign}.3f}" for part in value)
+    return element("td", middle, element("small", f"{low} to {high}"), class_="num")
+
+
+def _class_sections(ladder: Ladder) -> list[Section]:
+    """AP of each class by every rung, with its prevalence, the classes by name."""
+    probe = probes_of(ladder)[0]
+    by_rung = ladder["per_class"][probe]
+    first = next(iter(by_rung.values()))
+    heads = [element("th", name, class_="num") for name in ("share", *by_rung)]
+    rows = []
+    for name in sorted(first):
+        share = element(
+            "td", f"{first[name]['prevalence']:.3f}", element("small", f"n {first[name]['n']}"), class_="num"
+        )
+        cells = [_cell([scores[name]["ap"], *scores[name]["interval"]]) for scores in by_rung.values()]
+        rows.append(element("tr", element("td", name), share, *cells))
+    lede = (
+        f"Average precision by {PROBES[probe]} with the most labels. The share of test tiles with "
+        "the class is what guessing gets."
+    )
+    return [Section("classes", "Class by class", lede, table(["Class", *heads], rows))]
+
+
+def _made_of(ladder: Ladder) -> Section:
+    """What each rung is, so that the table can be made again."""
+    keys = ("features", "dim", "image_px", "bands", "scale", "weights", "step", "digest")
+    rows = []
+    for rung in ladder["rungs"]:
+        values = (", ".join(v) if isinstance(v := rung[key], list) else str(v)[:60] for key in keys)
+        rows.append(element("tr", element("td", rung["name"]), *(element("td", value) for value in values)))
+    lede = "What the features are of, and how pixels were scaled."
+    return Section("rungs", "The rungs", lede, table(["Rung", *keys], rows))

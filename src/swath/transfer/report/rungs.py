@@ -1,0 +1,78 @@
+"""The ladder and the label-efficiency curve in the report, their figures saved beside the page."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from swath.errors import DataError
+from swath.files import read_json
+from swath.pages.markup import element, join
+from swath.pages.page import Section, missing
+from swath.transfer.baselines import PRETRAINED
+from swath.transfer.comparison import MEASURES
+from swath.transfer.ladder_figure import write_figure
+from swath.transfer.ladder_page import ladder_section, picture
+from swath.transfer.report.facts import Row
+
+log = logging.getLogger(__name__)
+
+
+def read_ladder(path: Path, *, pack: str) -> Row | None:
+    """What swath ladder wrote; None where there is none, or where it is of other tiles (the log says so).
+
+    Raises:
+        DataError: the file is not JSON.
+    """
+    if not path.exists():
+        return None
+    try:
+        found: Row = read_json(path)
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}). Make it again with swath ladder.") from error
+    if (found.get("digests") or {}).get("pack") != pack:
+        log.warning(f"{path} is of other tiles than this page; the ladder is left out")
+        return None
+    return found
+
+
+def report_ladder(ladder: Row | None, *, beside: Path, command: str) -> Section:
+    """The section of the ladder; ladder.svg and ladder.png go into the folder `beside`."""
+    if ladder is None:
+        lede = "Baselines, given weights and runs, at several shares of the labels."
+        return Section("ladder", "The ladder", lede, missing("No ladder of these tiles yet.", command))
+    return ladder_section(ladder, write_figure(ladder, beside))
+
+
+def efficiency_section(probes: dict[str, Row], *, beside: Path, command: str) -> Section:
+    """Score against share of the labels; label-efficiency.svg and .png go into the folder `beside`."""
+    title, lede = (
+        "How many labels it saves",
+        (
+            "The same probe learned from a part of the labels, several draws of each share; bars are 95% "
+            "intervals over test tiles and draws."
+        ),
+    )
+    curves = {task: probe for task, probe in probes.items() if _shares(probe) > 1}
+    if not curves:
+        return Section("labels", title, lede, missing("All labels were used in one go.", command))
+    figures = write_figure(as_ladder(curves), beside, name="label-efficiency")
+    said = [element("li", one) for probe in curves.values() for one in probe["sentences"]]
+    body = join([element("div", picture(figures), class_="card"), element("ul", *said)])
+    return Section("labels", title, lede, body)
+
+
+def as_ladder(probes: dict[str, Row]) -> Row:
+    """Probes with several shares of the labels in the form of ladder.json, as far as a figure needs it."""
+    first = next(iter(probes.values()))
+    headline = "accuracy" if first.get("accuracy") else MEASURES[0]
+    rows: list[dict[str, Any]] = [
+        {"rung": name, "kind": "run" if name == PRETRAINED else "baseline", "probe": task, **point}
+        for task, probe in probes.items()
+        for name, curve in probe["label_efficiency"].items()
+        for point in curve
+    ]
+    return {"summary": rows, "headline": headline}
+
+
+def _shares(probe: Row) -> int:
+    return len((probe.get("label_efficiency") or {}).get(PRETRAINED) or [])
