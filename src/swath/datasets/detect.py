@@ -7,6 +7,7 @@ from swath import storage
 from swath.data.bands import band_of_file
 from swath.data.polygons import SUFFIXES
 from swath.data.raster import inspect
+from swath.data.tarball import is_archive
 from swath.datasets.bigearthnet.catalogue import PREFIX
 from swath.datasets.bigearthnet.folders import a_patch_in
 from swath.datasets.layout import Asked, raster_files
@@ -29,6 +30,8 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
         return "bigearthnet", "a table"
     if not storage.exists(source):
         raise UsageError(f"no folder or file {source}. Give the folder that holds the imagery.")
+    if is_archive(source):
+        return "bigearthnet", "an archive"
     if storage.is_file(source):
         return "scenes", "one file"
     patch = a_patch_in(source)

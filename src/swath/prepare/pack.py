@@ -70,6 +70,10 @@ def run(config: PackConfig) -> PackResult:
             "--pixels BigEarthNet-S2-v1.0.tar.gz, or index the folder that holds them: swath index DIR"
         )
     if is_archive(pixels):
+        if index.info.masks:
+            logger.warning(
+                "masks are packed from folders only: this pack gets none. For masks, extract the archive."
+            )
         return pack_archive(config, pixels, index)
     if config.pixels:
         raise UsageError(

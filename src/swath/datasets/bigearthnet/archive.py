@@ -69,7 +69,7 @@ def rows(archive: Archive, bad: BadInputs, *, recommended: bool) -> Iterator[pa.
         table = _table(archive, patches)
         if known_rows is not None:
             table = _joined(archive, table, known_rows)
-        table = _in_place(archive, table, bad)
+        table = in_place(archive.source, table, bad)
         if recommended:
             table = table.filter(pc.fill_null(table["recommended"], fill_value=False))
         yield from index_batches(table, archive.expected.files, order=archive.order)
@@ -191,11 +191,11 @@ def _set(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
     return table.append_column(name, values)
 
 
-def _in_place(archive: Archive, table: pa.Table, bad: BadInputs) -> pa.Table:
-    """Without the patches whose name, JSON and raster do not lie in one place."""
+def in_place(source: Location, table: pa.Table, bad: BadInputs) -> pa.Table:
+    """Without the patches whose name, JSON (column bounds) and raster (corner) do not lie in one place."""
     nowhere = pc.is_null(table["tile"]).to_numpy()
     for folder in np.asarray(table["folder"])[nowhere]:
-        bad.add(folder, DataError(f"{archive.source}/{folder}: its JSON names no MGRS tile (tile_source)."))
+        bad.add(folder, DataError(f"{source}/{folder}: its JSON names no MGRS tile (tile_source)."))
     table = table.filter(pa.array(~nowhere))
     bounds, epsg = place(table)
     wrong = np.zeros(len(table), np.bool_)
@@ -203,13 +203,13 @@ def _in_place(archive: Archive, table: pa.Table, bad: BadInputs) -> pa.Table:
         said = np.asarray(table["bounds"].combine_chunks().flatten()).reshape(-1, 4)
         wrong |= (said != bounds).any(axis=1)
         for at in np.flatnonzero(wrong).tolist():
-            bad.add(*_disagrees(archive, table, at, f"its JSON says {_corner(said[at])}", bounds[at]))
+            bad.add(*_disagrees(source, table, at, f"its JSON says {_corner(said[at])}", bounds[at]))
     for at, corner in enumerate(table["corner"].to_pylist()):
         expected = [int(bounds[at, 0]), int(bounds[at, 3]), int(epsg[at])]
         if corner is not None and corner != expected and not wrong[at]:
             wrong[at] = True
             words = f"its raster lies at {corner[0]} E {corner[1]} N of EPSG:{corner[2]}"
-            bad.add(*_disagrees(archive, table, at, words, bounds[at]))
+            bad.add(*_disagrees(source, table, at, words, bounds[at]))
     return table.filter(pa.array(~wrong)) if wrong.any() else table
 
 
@@ -218,10 +218,10 @@ def _corner(bounds: npt.NDArray[np.float64]) -> str:
 
 
 def _disagrees(
-    archive: Archive, table: pa.Table, at: int, words: str, bounds: npt.NDArray[np.int32]
+    source: Location, table: pa.Table, at: int, words: str, bounds: npt.NDArray[np.int32]
 ) -> tuple[str, DataError]:
     folder, tile = table["folder"][int(at)].as_py(), table["tile"][int(at)].as_py()
     return folder, DataError(
-        f"{archive.source}/{folder}: {words}, but its name in tile {tile} {bounds[0]} E {bounds[3]} N. "
+        f"{source}/{folder}: {words}, but its name in tile {tile} {bounds[0]} E {bounds[3]} N. "
         "Extract the patch again."
     )

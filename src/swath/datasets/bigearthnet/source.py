@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from swath import storage
 from swath.data.bad_inputs import BadInputs
-from swath.datasets.bigearthnet import catalogue, gdf_builder, overlap
+from swath.data.tarball import is_archive
+from swath.datasets.bigearthnet import catalogue, gdf_builder, overlap, tar_index
 from swath.datasets.bigearthnet.archive import Archive, rows
 from swath.datasets.bigearthnet.catalogue import DEFAULT_ORDER
 from swath.datasets.bigearthnet.folders import Found, find_folders
@@ -27,6 +28,10 @@ from swath.location import Location, absolute
 logger = logging.getLogger(__name__)
 
 _LOOK_AT = 32
+_NO_TABLES = (
+    "--recommended needs the tables of the authors. For v1: "
+    'pip install "swath[bigearthnet]"; for v2: --metadata metadata.parquet'
+)
 
 
 def find(source: Location, asked: Asked) -> Layout:
@@ -42,6 +47,8 @@ def find(source: Location, asked: Asked) -> Layout:
     if version is None and source.suffix != ".parquet":
         if asked.pixels is not None:
             raise UsageError(f"--pixels is for a table; {source} holds its pixels. Leave it out.")
+        if is_archive(source):
+            return _tar(source, asked)
         return _folder(source, asked)
     if version is not None:
         patches, where = catalogue.patches_of(version, asked), str(source)
@@ -50,6 +57,15 @@ def find(source: Location, asked: Asked) -> Layout:
     if asked.pixels is None:
         return catalogue.without_pixels(version, patches, asked)
     return _listed(version, Known(patches, where), asked.pixels, asked)
+
+
+def _tar(source: Location, asked: Asked) -> Layout:
+    """The archive itself, with what the authors' tables know of its patches."""
+    first = tar_index.first_patch(source)
+    known = _lists(source, asked) if first.has_labels else _metadata(source.parent, asked)
+    if asked.recommended and known is None:
+        raise UsageError(_NO_TABLES)
+    return tar_index.find(source, first, known, asked)
 
 
 def _folder(source: Location, asked: Asked) -> Layout:
@@ -72,10 +88,7 @@ def _folder(source: Location, asked: Asked) -> Layout:
     version = kind if kind != "s1" else "v1" if expected.has_json else "v2"
     known = _lists(source, asked) if version == "v1" else _metadata(source, asked)
     if asked.recommended and known is None:
-        raise UsageError(
-            "--recommended needs the tables of the authors. For v1: "
-            'pip install "swath[bigearthnet]"; for v2: --metadata metadata.parquet'
-        )
+        raise UsageError(_NO_TABLES)
     archive = Archive(source, kind, found, expected, known, asked.class_order or DEFAULT_ORDER[version])
     _say_what_is_missing(archive)
     return _layout(version, archive, asked)
