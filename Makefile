@@ -34,6 +34,7 @@ format: setup  ## write the formatting that check asks for
 
 bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/scores.py
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 
 lock: setup  ## pin again what pyproject.toml asks for

@@ -31,8 +31,11 @@ def ladder_section(ladder: Ladder, figures: Mapping[str, bytes]) -> Section:
         f"{ladder['n_train']:,} labelled training tiles, the mean of {settings['fraction_seeds']} draws. "
         f"95% intervals by bootstrap over {settings['groups']:,} {settings['by']}s and over the draws."
     )
-    said = [element("li", one) for found in ladder["sentences"].values() for one in found]
-    words = [element("h3", "What the labels are worth"), element("ul", *said)] if said else []
+    words: list[Markup] = []
+    for probe, said in ladder["sentences"].items():
+        if said:
+            title = f"What the labels are worth: {PROBES[probe]}, {TITLES[ladder['headline']]}"
+            words += [element("h3", title), element("ul", *(element("li", one) for one in said))]
     knn = f"kNN with k {settings['k']}, temperature {settings['temperature']}. " if "k" in settings else ""
     left = (
         f"Left out (too few positive test tiles): {', '.join(ladder['left_out'])}."
@@ -82,8 +85,8 @@ def _tables(ladder: Ladder) -> list[Markup]:
             heads = [element("th", percent(share), class_="num") for share in shares]
             gain = element("th", "gain over untrained, all labels", class_="num")
             rows = [_row(ladder, probe, rung, measure) for rung in rungs_of(ladder)]
-            title = f"{PROBES[probe]}, {TITLES[measure]}"
-            made += [element("h3", title[0].upper() + title[1:]), table(["Features", *heads, gain], rows)]
+            title = f"{PROBES[probe].replace('linear', 'Linear')}, {TITLES[measure]}"
+            made += [element("h3", title), table(["Features", *heads, gain], rows)]
     return made
 
 
