@@ -47,6 +47,22 @@ def test_an_archive_is_indexed_split_and_packed(tmp_path):
     assert np.array_equal(store.read(np.array([0]))[0][0], expected_pixels(members, RGB, folder))
 
 
+def test_sentinel_1_is_packed_by_its_own_index_and_by_one_of_sentinel_2(tmp_path):
+    archive = write_archive(tmp_path / "archive.tar.gz", real_patches("S1"))
+    index.run(IndexConfig(source=archive, out=tmp_path / "index.parquet"))
+    pack.run(PackConfig(index=tmp_path / "index.parquet", out=tmp_path / "own.lance"))
+    names = TileStore(tmp_path / "own.lance").ids().tolist()
+    s2 = write_archive(tmp_path / "s2.tar.gz", real_patches())
+    index.run(IndexConfig(source=s2, out=tmp_path / "s2.parquet"))
+    table = read_index(tmp_path / "s2.parquet").table
+    pack.run(PackConfig(index=tmp_path / "s2.parquet", pixels=archive, out=tmp_path / "other.lance"))
+    other = TileStore(tmp_path / "other.lance")
+    assert sorted(other.ids()) == sorted(names) == sorted(table["s1_name"].to_pylist())
+    labels = dict(zip(table["s1_name"].to_pylist(), table["labels"].to_pylist(), strict=True))
+    found = other.columns("id", "labels").to_pylist()
+    assert {tile["id"]: tile["labels"] for tile in found} == labels
+
+
 def test_bad_patches_of_an_archive_are_listed_or_left_out(tmp_path):
     members, patch = spoilt("B11.tif", lambda data: data[:5000])
     archive = write_archive(tmp_path / "archive.tar.gz", members)

@@ -173,3 +173,8 @@ def test_the_recipe_makes_8_bit_pictures(tmp_path):
 def test_the_recipe_is_refused_for_radar(tmp_path):
     with pytest.raises(UsageError, match="--scale recipe is for Sentinel-2 reflectance"):
         pack_from(tmp_path, real_patches("S1"), bands=(), scale="recipe")
+
+
+def test_a_limit_on_pixels_changes_nothing_and_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="--max-pixels changes nothing for an archive"):
+        pack_from(tmp_path, real_patches(), max_pixels=1000)

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +10,11 @@ import pyarrow as pa
 
 from swath.data.index import SCHEMA, Index
 from swath.data.windows import footprints
-from swath.datasets.bigearthnet.labels import CLASSES_19
+from swath.datasets.bigearthnet.catalogue import DEFAULT_ORDER
+from swath.datasets.bigearthnet.known import Known
 from swath.datasets.bigearthnet.lists import read_lists
 from swath.datasets.bigearthnet.names import PatchName
+from swath.datasets.bigearthnet.patches import about
 from swath.datasets.bigearthnet.sensors import GSD_M, TILE_PX
 from swath.datasets.bigearthnet.stream import ArchivedPatch, DecodedPatch
 from swath.errors import MachineError
@@ -21,56 +22,31 @@ from swath.prepare.tile_reader import COLUMNS
 
 logger = logging.getLogger(__name__)
 
-LICENCE = "CDLA-Permissive-1.0"
-ATTRIBUTION = "BigEarthNet (Sumbul et al., 2019); contains modified Copernicus Sentinel data 2017-2018"
 _PACKED = [name for name in SCHEMA.names if name not in COLUMNS or name == "id"]
-
-
-@dataclass(frozen=True)
-class Known:
-    """A table with a row a patch; `key` is its column with the names that the archive uses."""
-
-    table: pa.Table
-    key: str
-    where: str
+_NOT_PACKED = {*COLUMNS, "mask_path"}
 
 
 class ArchiveRows:
-    """The columns of an index for patches of an archive. With `known`, only patches that it lists are wanted.
+    """The columns of an index for the patches of an archive that begins with `first`.
 
-    `labels_in_files`: the labels are those beside the pixels, not those of the index.
+    With an index, only patches that it lists are wanted. Without one, the official lists of v1 are used where
+    they are installed.
     """
 
-    def __init__(self, known: Known | None, index: Index | None, *, labels_in_files: bool) -> None:
-        self._known = known
-        self._labels_in_files = labels_in_files
-        names = known.table[known.key].to_pylist() if known else []
+    def __init__(self, first: ArchivedPatch, index: Index | None) -> None:
+        self._known = Known(index.table, "the index") if index else _official(first)
+        names = self._known.table[_key(self._known, first)].to_pylist() if self._known else []
         self._row_of = {name: row for row, name in enumerate(names)}
         self.found = np.zeros(len(names), dtype=np.bool_)
-        self._has_splits = known is not None and known.table["split"].null_count < len(names)
+        self._has_splits = self._known is not None and self._known.table["split"].null_count < len(names)
         self._must_be_whole = index is not None
-        self.listed_in = known.where if known else ""
+        self._labels_in_files = first.has_labels and (index is None or index.info.task is None)
+        self.listed_in = self._known.where if self._known else ""
         self.digest = index.digest if index else ""
-        info = index.info if index else None
-        self.task = "multilabel" if labels_in_files else info.task if info else None
-        self.vocabulary = CLASSES_19 if labels_in_files else info.vocabulary if info else ()
-        self.about = {"layout": "bigearthnet", "licence": LICENCE, "attribution": ATTRIBUTION}
-
-    @classmethod
-    def of(cls, first: ArchivedPatch, index: Index | None) -> Self:
-        """For the archive that begins with `first`; without an index, the official lists of v1 are used where
-        they are installed.
-
-        Raises:
-            DataError: the index names no such patches.
-        """
-        labels_in_files = first.has_labels and (index is None or index.info.task is None)
-        if index is None:
-            return cls(_official(first), None, labels_in_files=labels_in_files)
-        key = "id"
-        if first.name.sensor == "Sentinel-1" and "s1_name" in index.table.column_names:
-            key = "s1_name"
-        return cls(Known(index.table, key, "the index"), index, labels_in_files=labels_in_files)
+        version = first.name.version or ("v1" if first.has_labels else "v2")
+        order = DEFAULT_ORDER[version]
+        published = about(version, first.files, root="", labelled=self._labels_in_files, order=order)
+        self.info = published if index is None or self._labels_in_files else index.info
 
     def wants(self, name: PatchName) -> bool:
         return self._known is None or name.name in self._row_of
@@ -91,7 +67,7 @@ class ArchiveRows:
         columns: dict[str, pa.Array] = {name: pa.nulls(len(patches), kind) for name, kind in kinds.items()}
         if self._known:
             taken = self._known.table.take([self._row_of[patch.name.name] for patch in patches])
-            more = (name for name in taken.column_names if name not in COLUMNS)
+            more = (name for name in taken.column_names if name not in _NOT_PACKED)
             columns |= {name: taken[name].combine_chunks() for name in more}
         columns |= {name: pa.array(values, kinds[name]) for name, values in _from_files(patches).items()}
         if self._labels_in_files:
@@ -129,6 +105,12 @@ def _footprints(patches: Sequence[DecodedPatch]) -> npt.NDArray[np.object_]:
     return polygons
 
 
+def _key(known: Known, first: ArchivedPatch) -> str:
+    """The column with the names that the archive uses: tables of Sentinel-2 name their Sentinel-1 patches."""
+    is_s1 = first.name.sensor == "Sentinel-1"
+    return "s1_name" if is_s1 and not known.table["id"][0].as_py().startswith("S1") else "id"
+
+
 def _official(first: ArchivedPatch) -> Known | None:
     """The recommended patches of v1 with their splits: the others would be trained on beside a test split."""
     if not first.has_labels:  # v2 has its splits in metadata.parquet
@@ -138,5 +120,4 @@ def _official(first: ArchivedPatch) -> Known | None:
     except MachineError as error:
         logger.warning(f"packing without splits: {error}")
         return None
-    key = "id" if first.name.sensor == "Sentinel-2" else "s1_name"
-    return Known(lists.filter(lists["recommended"]), key, "the recommended set of v1")
+    return Known(lists.filter(lists["recommended"]), "the recommended set of v1")

@@ -28,7 +28,7 @@ from swath.data.writer import TileWriter
 from swath.errors import DataError, UsageError
 from swath.location import Location, location
 from swath.prepare.pack_archive import pack_archive
-from swath.prepare.packed import Count, PackResult, bad_tiles, pack_result
+from swath.prepare.packed import Count, PackResult, about, bad_tiles, pack_result
 from swath.prepare.tile_reader import COLUMNS, TileReader
 from swath.runtime.lock import is_alive
 from swath.runtime.progress import Progress
@@ -84,7 +84,7 @@ def run(config: PackConfig) -> PackResult:
     started = time.monotonic()
     _remove_leftovers(config.out)
     bad = BadInputs("tiles", bad_tiles(config))
-    with TileWriter(config.out, groups=reader.groups, info=_about(index)) as writer:
+    with TileWriter(config.out, groups=reader.groups, info=about(index.info)) as writer:
         statistics = _copy_tiles(index, reader, writer, bad)
         bad.judge(looked_at=index.table.num_rows)
         writer.finish(
@@ -172,11 +172,6 @@ def _gsd_m(index: Index, finest: float) -> float | None:
             "tiles of %g to %g m a pixel are packed together; their median is kept", known.min(), known.max()
         )
     return float(np.median(known)) / finest
-
-
-def _about(index: Index) -> dict[str, Any]:
-    info = index.info.to_json()
-    return {name: info[name] for name in ("layout", "root", "tile_px", "stride_px", "licence", "attribution")}
 
 
 def _remove_leftovers(out: Location) -> None:

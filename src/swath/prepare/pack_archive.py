@@ -17,12 +17,12 @@ from swath.data.statistics import TileStatistics
 from swath.data.store import Pixels
 from swath.data.tarball import BrokenArchiveError, RefusedArchiveError, Tarball
 from swath.data.unfinished import UnfinishedWriter
-from swath.datasets.bigearthnet.sensors import GSD_M, TILE_PX, PatchFiles
+from swath.datasets.bigearthnet.sensors import GSD_M, PatchFiles
 from swath.datasets.bigearthnet.stream import ArchivedPatch, DecodedPatch, decode, patches
-from swath.errors import DataError, Stopped
+from swath.errors import DataError, Stopped, UsageError
 from swath.location import Location, absolute
 from swath.prepare.archive_rows import ArchiveRows
-from swath.prepare.packed import Count, PackResult, bad_tiles, pack_result
+from swath.prepare.packed import Count, PackResult, about, bad_tiles, pack_result
 from swath.prepare.scale import stored_groups, to_stored
 from swath.runtime.progress import Progress, duration
 from swath.runtime.signals import StopFlag
@@ -45,6 +45,8 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
         UsageError: a band is unknown, the output exists, or was begun with other settings.
         Stopped: SIGTERM, SIGINT or SIGUSR1 came; all is saved.
     """
+    if "max_pixels" in config.model_fields_set:
+        raise UsageError("--max-pixels changes nothing for an archive: its tiles have 120 px. Leave it out.")
     started = time.monotonic()
     with Tarball(archive) as tarball, StopFlag() as stop:
         stream = patches(tarball)
@@ -54,7 +56,7 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
                 f"{archive} holds no patch of BigEarthNet (.../S2A_MSIL2A_.../S2A_MSIL2A_..._B04.tif). "
                 "Extract other archives, then: swath index DIR"
             )
-        packing = _Packing(config, tarball, ArchiveRows.of(first, index), files=first.files)
+        packing = _Packing(config, tarball, ArchiveRows(first, index), files=first.files)
         with packing.writer:
             try:
                 packing.copy(itertools.chain([first], stream), stop)
@@ -83,7 +85,7 @@ class _Packing:
         self._counted, self._others = TileStatistics(self._groups), TileStatistics(self._groups)
         self._batch: list[DecodedPatch] = []
         self._seen = self._left_out = self._saved = self._before = 0
-        about = rows.about | {"root": absolute(tarball.path), "tile_px": TILE_PX, "stride_px": 0}
+        info = about(rows.info) | {"root": absolute(tarball.path)}
         work = {
             "archive": tarball.path.name,
             "first bytes": hashlib.sha256(storage.read_range(tarball.path, 0, _HEAD_BYTES)).hexdigest(),
@@ -91,7 +93,7 @@ class _Packing:
             "scale": config.scale,
             "index": rows.digest,
         }
-        self.writer = UnfinishedWriter(config.out, groups=self._groups, info=about, work=work)
+        self.writer = UnfinishedWriter(config.out, groups=self._groups, info=info, work=work)
 
     def copy(self, stream: Iterable[ArchivedPatch], stop: StopFlag) -> None:
         """Pack what is not packed yet; every patch is looked at, so that all bad ones are listed."""
@@ -141,8 +143,8 @@ class _Packing:
         statistics = self._counted if self._counted.pixels else self._others
         self.writer.finish(
             statistics.tile_format(self._bands, GSD_M),
-            vocabulary=self._rows.vocabulary,
-            task=self._rows.task,
+            vocabulary=self._rows.info.vocabulary,
+            task=self._rows.info.task,
             index_digest=self._rows.digest,
             statistics={band: summary.to_json() for band, summary in statistics.summaries().items()},
         )

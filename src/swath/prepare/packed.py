@@ -2,10 +2,12 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from swath.config import PackConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.bands import BandGroup
+from swath.data.index import IndexInfo
 from swath.data.store import tile_bytes
 from swath.location import Location
 from swath.results import Result
@@ -51,6 +53,12 @@ def pack_result(
         tiles_per_s=(count.tiles - count.before) / seconds,
         mb_per_s=(count.tiles - count.before) * tile_bytes(groups) / 1e6 / seconds,
     )
+
+
+def about(info: IndexInfo) -> dict[str, Any]:
+    """What a pack keeps of it, to show where its tiles come from."""
+    held = info.to_json()
+    return {name: held[name] for name in ("layout", "root", "tile_px", "stride_px", "licence", "attribution")}
 
 
 def bad_tiles(config: PackConfig) -> BadPolicy:
