@@ -56,6 +56,9 @@ VERBS = {
         "LadderConfig",
         "tiles + runs -> one table: did pretraining pay, on how few labels",
     ),
+    "finetune": Verb(
+        "swath.transfer.finetune", "FinetuneConfig", "run + labels or masks -> a run trained end to end"
+    ),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
 }
 

@@ -12,6 +12,7 @@ from swath.config import (
     AuditConfig,
     DownloadConfig,
     EmbedConfig,
+    FinetuneConfig,
     IndexConfig,
     LadderConfig,
     PackConfig,
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from swath.pretraining.replay import Replay
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
+    from swath.transfer.finetune import FinetuneResult
     from swath.transfer.ladder_result import LadderResult
     from swath.transfer.probe_result import ProbeResult
     from swath.transfer.report import ReportResult
+    from swath.transfer.segmentation import SegmentationResult
 
 Location = str | PathLike[str]
 
@@ -97,7 +100,7 @@ def embed(run: Location, tiles: Location, *, out: Location, **settings: Any) -> 
     return stage(validate(EmbedConfig, {"run": run, "tiles": tiles, "out": out, **settings}))
 
 
-def probe(run: Location, tiles: Location, **settings: Any) -> "ProbeResult":
+def probe(run: Location, tiles: Location, **settings: Any) -> "ProbeResult | SegmentationResult":
     """Score the frozen features on the test split, beside the baselines; settings as ProbeConfig."""
     from swath.transfer.probe import run as stage
 
@@ -109,6 +112,13 @@ def ladder(tiles: Location, **settings: Any) -> "LadderResult":
     from swath.transfer.ladder import run as stage
 
     return stage(validate(LadderConfig, {"tiles": tiles, **settings}))
+
+
+def finetune(run: Location, tiles: Location, *, out: Location, **settings: Any) -> "FinetuneResult":
+    """Train the network of `run` on labels or masks in the run folder `out`; settings as FinetuneConfig."""
+    from swath.transfer.finetune import run as stage
+
+    return stage(validate(FinetuneConfig, {"run": run, "tiles": tiles, "out": out, **settings}))
 
 
 def report(run: Location, **settings: Any) -> "ReportResult":

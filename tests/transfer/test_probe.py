@@ -278,8 +278,8 @@ def test_the_recipe_of_dino_trains_on_crops_and_answers_for_whole_tiles(make_pac
 
 def test_settings_without_effect_are_refused():
     for settings, words in (
-        ({"task": "knn", "recipe": "dino"}, "--recipe is of the linear probe"),
-        ({"k": 5}, "--k and --temperature are of --task knn"),
+        ({"task": "knn", "recipe": "dino"}, "--recipe would change nothing"),
+        ({"k": 5}, "--k would change nothing with --task linear"),
         ({"fraction_seeds": 2}, "needs a --label-fraction below 1"),
     ):
         with pytest.raises(ValueError, match=words):

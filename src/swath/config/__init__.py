@@ -5,6 +5,7 @@ errors. What a run really used is another type: `swath.pretraining.recipe.Recipe
 """
 
 from swath.config.download import DownloadConfig
+from swath.config.finetune import FinetuneConfig
 from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.settings import Settings
@@ -17,6 +18,7 @@ __all__ = [
     "DoctorConfig",
     "DownloadConfig",
     "EmbedConfig",
+    "FinetuneConfig",
     "IndexConfig",
     "LadderConfig",
     "PackConfig",

@@ -49,6 +49,14 @@ class EmbedConfig(Settings):
     statistics standardise them."""
 
 
+_OF_LABELS = {"features", "blocks", "label_fraction", "fraction_seeds", "min_positives", "other_data"}
+_NO_EFFECT = {
+    "linear": {"head", "k", "temperature"},
+    "knn": {"head", "recipe"},
+    "segmentation": {"recipe", "k", "temperature", *_OF_LABELS},
+}
+
+
 class ProbeConfig(Settings):
     """Measure what the features are worth on your labels, beside untrained features and image statistics."""
 
@@ -56,7 +64,10 @@ class ProbeConfig(Settings):
     """Folder of a run."""
     tiles: Location
     """Packed tiles with labels and a split."""
-    task: Literal["linear", "knn"] = "linear"
+    task: Literal["linear", "knn", "segmentation"] = "linear"
+    """linear, knn: labels of whole tiles; segmentation: a class a pixel, from masks."""
+    head: Literal["linear", "conv"] = "linear"
+    """What reads the tokens (segmentation): a linear map, or two small convolutions."""
     recipe: Literal["logistic", "dino"] = "logistic"
     """Of the linear probe: logistic regression to convergence, or DINO's eval_linear.py (50 epochs of SGD on
     random crops)."""
@@ -87,10 +98,10 @@ class ProbeConfig(Settings):
     @model_validator(mode="after")
     def _without_settings_of_no_effect(self) -> Self:
         given = self.model_fields_set
-        if self.task == "knn" and given & {"recipe"}:
-            raise ValueError("--recipe is of the linear probe; leave it out with --task knn")
-        if self.task == "linear" and given & {"k", "temperature"}:
-            raise ValueError("--k and --temperature are of --task knn")
+        idle = given & _NO_EFFECT[self.task]
+        if idle:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+            raise ValueError(f"{flags} would change nothing with --task {self.task}")
         if "fraction_seeds" in given and self.label_fraction == (1.0,):
             raise ValueError("--fraction-seeds needs a --label-fraction below 1; all labels are one draw")
         return self

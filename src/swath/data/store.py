@@ -128,7 +128,7 @@ class TileStore:
         wrong = np.flatnonzero(checksums_of([masks]) != table[MASK_CRC32].to_numpy())
         if len(wrong):
             self._raise_damaged(rows[wrong])
-        return masks[:, 0]
+        return masks[:, 0].copy()
 
     def _raise_damaged(self, rows: npt.NDArray[np.int64]) -> None:
         first = self._dataset.take(rows[:1], columns=["id"])["id"][0].as_py()

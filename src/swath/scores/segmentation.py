@@ -1,14 +1,14 @@
 """Segmentation scores: intersection over union (IoU) a class, their mean (mIoU), and pixel accuracy.
 
 Everything follows from one table of counts a tile, so a bootstrap round is one product of weights and tables.
-Legend: N tiles, H x W pixels, K classes; pixels of truth that are `ignore` count nowhere.
+Pixels whose truth is `ignore` count nowhere. Legend: N tiles, R weightings of them, K classes.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.errors import DataError
-from swath.scores.average_precision import Weights
+from swath.scores.average_precision import Numbers, Weights, mean_of_defined
 
 Classes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -53,24 +53,25 @@ class SegmentationTable:
         self.present = np.flatnonzero(self.pixels)
         self.absent = np.flatnonzero(self.pixels == 0)
 
-    def table(self, weights: Weights | None = None) -> npt.NDArray[np.float64]:
-        """(K, K) sums over tiles, tile i counted weights[i] times."""
-        ones = np.ones(len(self._tables)) if weights is None else weights
-        total: npt.NDArray[np.float64] = ones @ self._tables
-        return np.asarray(total.reshape(self._classes, self._classes))
+    def tables(self, weights: Weights) -> Numbers:
+        """(K, K, R) sums over tiles, tile i counted weights[i, r] times in round r."""
+        sums = self._tables.T @ weights.astype(np.float64, copy=False)  # (K * K, R)
+        return sums.reshape(self._classes, self._classes, -1)
 
-    def iou(self, weights: Weights | None = None) -> npt.NDArray[np.float64]:
-        """(K,) hits / (truth + predicted - hits); NaN for a class without a pixel in (weighted) truth."""
-        table = self.table(weights)
-        hits, truth = table.diagonal(), table.sum(axis=1)
-        union = truth + table.sum(axis=0) - hits
-        undefined = np.full(self._classes, np.nan)
-        return np.asarray(np.divide(hits, union, out=undefined, where=truth > 0))
+    def iou(self, weights: Weights) -> Numbers:
+        """(K, R) hits / (truth + predicted - hits); NaN for a class without a pixel in (weighted) truth."""
+        return _iou(self.tables(weights))
 
-    def statistics(self, weights: Weights) -> npt.NDArray[np.float64]:
-        """(2,) mIoU and pixel accuracy; NaN where the weights leave no pixel."""
-        table, iou = self.table(weights), self.iou(weights)
-        pixels = table.sum()
-        if pixels == 0:
-            return np.full(2, np.nan)
-        return np.asarray([np.nanmean(iou), table.trace() / pixels])
+    def statistics(self, weights: Weights) -> Numbers:
+        """(2, R) mIoU and pixel accuracy; NaN where the weights leave no pixel."""
+        tables = self.tables(weights)
+        iou, pixels = _iou(tables), tables.sum(axis=(0, 1))
+        hits = tables.trace()
+        accuracy = np.divide(hits, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+        return np.vstack([mean_of_defined(iou), accuracy])
+
+
+def _iou(tables: Numbers) -> Numbers:
+    hits, truth = np.diagonal(tables).T, tables.sum(axis=1)  # (K, R)
+    union = truth + tables.sum(axis=0) - hits
+    return np.asarray(np.divide(hits, union, out=np.full(hits.shape, np.nan), where=truth > 0))

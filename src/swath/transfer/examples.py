@@ -64,7 +64,7 @@ def labelled_examples(store: TileStore) -> Examples:
             "swath index SOURCE --labels FILE --out index.parquet"
         )
     splits, labels = store.splits(), store.labels()
-    _check_splits(store, splits)
+    check_splits(store, splits)
     task: Task = "class" if store.task == "class" else "multilabel"
     usable = store.labelled() & ((labels.sum(axis=1) == 1) if task == "class" else True)
     rows = np.flatnonzero(usable & np.isin(splits, ("train", "val", "test")))
@@ -78,7 +78,7 @@ def labelled_examples(store: TileStore) -> Examples:
     _check_apart(store, rows[train], rows[test])
     check_contrast(labels[rows][train], what=f"{store.path}, split train")
     return Examples(
-        rows.astype(np.int64), labels[rows], store.vocabulary, task, train, val, test, _blocks(store, rows)
+        rows.astype(np.int64), labels[rows], store.vocabulary, task, train, val, test, blocks_of(store, rows)
     )
 
 
@@ -101,7 +101,8 @@ def split_digest(store: TileStore) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:
+def check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:
+    """Refuse tiles without a split `train` or `test`; the UsageError says which command makes it."""
     missing = [name for name in ("test", "train") if not (splits == name).any()]
     if missing:
         known = ", ".join(sorted(set(splits.tolist()) - {""})) or "none"
@@ -113,7 +114,8 @@ def _check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:
         )
 
 
-def _blocks(store: TileStore, rows: Rows) -> Rows | None:
+def blocks_of(store: TileStore, rows: Rows) -> Rows | None:
+    """(len(rows),) the number of the place on the ground of each tile; None where not every tile has one."""
     if "block" not in store.column_names:
         return None
     names = store.columns("block")["block"].take(rows).to_pylist()

@@ -13,6 +13,7 @@ from swath.data.store import TileStore
 from swath.files import check_output, write_json
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
+from swath.transfer import segmentation
 from swath.transfer.backbone import FrozenBackbone, open_backbone, untrained
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, image_statistics
 from swath.transfer.comparison import Exam
@@ -24,12 +25,13 @@ from swath.transfer.head import Contract, head_path, save_head
 from swath.transfer.measurement import Curve, Labels, Learn, measure, say_absent, sentences
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe_result import ProbeResult
+from swath.transfer.segmentation import SegmentationResult
 
 _DINO_BLOCKS = 4
 log = logging.getLogger(__name__)
 
 
-def run(config: ProbeConfig) -> ProbeResult:
+def run(config: ProbeConfig) -> ProbeResult | SegmentationResult:
     """Write RUN/probe-TASK.json, and a head beside it for a linear probe.
 
     Raises:
@@ -37,6 +39,8 @@ def run(config: ProbeConfig) -> ProbeResult:
         DataError: the tiles do not fit the run or are damaged, or the labels hold nothing to learn or score.
         MachineError: the disk is full.
     """
+    if config.task == "segmentation":
+        return segmentation.run(config)
     store = TileStore(config.tiles)
     examples = labelled_examples(store)
     backbone = _backbone(config, store)
