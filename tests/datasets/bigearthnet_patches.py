@@ -71,3 +71,11 @@ def write_band(path, pixels, left, top):
     shape = {"driver": "GTiff", "count": 1, "width": pixels.shape[1], "height": pixels.shape[0]}
     with rasterio.open(path, "w", dtype=pixels.dtype, **shape, **place) as raster:
         raster.write(pixels[None])
+
+
+def write_v2(root):
+    """A patch of the table, one that is not in it, a reference map and a Sentinel-1 patch."""
+    write_patch(root / "BigEarthNet-S2", V2, bands=["B02", "B05"])
+    write_patch(root / "BigEarthNet-S2", V2.replace("_75_43", "_00_07"), bands=["B02", "B05"])
+    write_patch(root / "BigEarthNet-S1", S1.replace("87_48", "75_43"), json_too=False)
+    write_map(root, V2, np.full((120, 120), 312))

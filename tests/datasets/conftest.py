@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import rasterio
+from bigearthnet_patches import S1, V1, V1_OTHER
+from bigearthnet_tables import small_lists
 
 
 @pytest.fixture
@@ -42,3 +44,18 @@ def write_bands(write_tif):
         return folder
 
     return write
+
+
+@pytest.fixture
+def lists(monkeypatch):
+    """Two patches are in the official lists: one trains, the other is snow."""
+    held = small_lists(
+        [V1, V1_OTHER],
+        s1_name=[S1, "S1A_IW_GRDH_1SDV_20170925T043256_35VPK_69_24"],
+        split=["train", None],
+        seasonal_snow=[False, True],
+        recommended=[True, False],
+    )
+    monkeypatch.setattr("swath.datasets.bigearthnet.source.read_lists", lambda: held)
+    monkeypatch.setattr("swath.datasets.bigearthnet.overlap.read_lists", lambda: held)
+    return held

@@ -1,12 +1,10 @@
 import datetime as dt
-import json
 import shutil
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from bigearthnet_patches import S1, V1, V1_OTHER, V2, write_band, write_map, write_patch
-from bigearthnet_tables import METADATA_ROWS, small_lists, write_metadata
+from bigearthnet_patches import S1, V1, V2, write_band, write_map, write_patch, write_v2
+from bigearthnet_tables import METADATA_ROWS, write_metadata
 
 from swath.config import IndexConfig, PackConfig
 from swath.data.bad_inputs import BadPolicy
@@ -19,19 +17,7 @@ from swath.datasets.layout import Asked
 from swath.errors import DataError, MachineError, UsageError
 from swath.prepare import index, pack
 
-
-@pytest.fixture(autouse=True)
-def lists(monkeypatch):
-    """Two patches are in the official lists: one trains, the other is snow."""
-    held = small_lists(
-        [V1, V1_OTHER],
-        s1_name=[S1, "S1A_IW_GRDH_1SDV_20170925T043256_35VPK_69_24"],
-        split=["train", None],
-        seasonal_snow=[False, True],
-        recommended=[True, False],
-    )
-    monkeypatch.setattr("swath.datasets.bigearthnet.source.read_lists", lambda: held)
-    monkeypatch.setattr("swath.datasets.bigearthnet.overlap.read_lists", lambda: held)
+pytestmark = pytest.mark.usefixtures("lists")
 
 
 def bad_message(source, **asked):
@@ -180,14 +166,6 @@ def test_a_patch_twice_and_a_folder_without_patches_are_refused(tmp_path):
         find(tmp_path / "c", Asked())
 
 
-def write_v2(root):
-    """A patch of the table, one that is not in it, a reference map and a Sentinel-1 patch."""
-    write_patch(root / "BigEarthNet-S2", V2, bands=["B02", "B05"])
-    write_patch(root / "BigEarthNet-S2", V2.replace("_75_43", "_00_07"), bands=["B02", "B05"])
-    write_patch(root / "BigEarthNet-S1", S1.replace("87_48", "75_43"), json_too=False)
-    write_map(root, V2, np.full((120, 120), 312))
-
-
 def test_v2_without_its_table_is_unlabelled_and_says_so(tmp_path, caplog):
     write_v2(tmp_path)
     layout = find(tmp_path, Asked())
@@ -272,9 +250,3 @@ def test_an_archive_on_s3_gives_the_same_rows(tmp_path, s3):
         layout = find(place, Asked())
         assert layout.info.root == str(place)
         assert list(layout.rows) == list(find(tmp_path / version, Asked()).rows)
-
-
-def test_the_json_is_that_of_the_patch(tmp_path):
-    held = json.loads((write_patch(tmp_path) / f"{V1}_labels_metadata.json").read_text())
-    assert held["coordinates"] == {"ulx": 404400, "uly": 5342400, "lrx": 405600, "lry": 5341200}
-    assert pa.array(held["labels"]).to_pylist() == ["Pastures", "Sea and ocean"]
