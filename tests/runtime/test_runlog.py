@@ -64,15 +64,29 @@ def test_a_damaged_line_is_named(path, line):
         read_metrics(path)
 
 
-def test_a_full_disk_leaves_only_whole_lines(path):
+def test_a_full_disk_leaves_only_whole_lines_and_no_row_is_lost(path, caplog):
     log = fill(path, range(5))
     before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 9, limits[1]))
     try:
+        log.append({"step": 5, "loss": 0.5})
+        log.append({"step": 6, "loss": 0.25})
         with pytest.raises(MachineError, match="no space left for"):
-            log.append({"step": 5, "loss": 0.5})
+            log.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
-    log.append({"step": 5, "loss": 0.5})
-    assert read_metrics(path)[-1] == {"step": 5, "loss": 0.5}
+    assert caplog.text.count("Rows wait in memory; training goes on") == 1
+    log.append({"step": 7, "loss": 0.5})
+    assert [row["step"] for row in read_metrics(path)] == list(range(8))
+
+
+def test_rows_that_wait_are_truncated_as_those_on_the_disk(path, monkeypatch):
+    log = fill(path, [1, 2])
+    monkeypatch.setattr(log, "flush", lambda: None)  # as if the disk were full
+    for step in (3, 4):
+        log.append({"step": step})
+    monkeypatch.undo()
+    log.truncate_after(3)
+    log.append({"step": 4, "loss": 0.5})
+    assert [row["step"] for row in read_metrics(path)] == [1, 2, 3, 4]

@@ -84,6 +84,7 @@ class Loop:
         ) as progress:  # fmt: skip
             while step < self.recipe.steps:
                 step = self._train(step, batches_from(step), stop, progress)
+        self.metrics.flush()
 
     def _train(self, step: int, batches: Loader, stop: StopFlag, progress: Progress) -> int:
         """Train to the last step, or until the steps are not finite; returns the step to go on from."""
