@@ -51,10 +51,10 @@ def main() -> None:
 def saving(trainer: Trainer, batches: enumerate, folder: Path) -> None:
     """The hold-up of one save: the copy, and what steps lose while the thread writes."""
     steps(trainer, batches, 2)
-    plain_s = statistics.median(steps(trainer, batches, STEPS))
+    plain = steps(trainer, batches, STEPS)
     before_mib = peak_mib()
     size_mib = sum(t.nbytes for named in gathered(trainer).values() for t in named.values()) / 2**20
-    copies, writes, losses = [], [], []
+    copies, writes, meanwhile = [], [], []
     with CheckpointWriter(folder) as writer:
         for save in range(SAVES):
             started = time.perf_counter()
@@ -64,10 +64,13 @@ def saving(trainer: Trainer, batches: enumerate, folder: Path) -> None:
             while writer.busy:
                 taken += steps(trainer, batches, 1)
             writes.append(time.perf_counter() - started - copies[-1])
-            losses.append(sum(taken) - plain_s * len(taken))
+            meanwhile.append(taken)
             writer.collect()
+            plain += steps(trainer, batches, STEPS)
+    plain_s = statistics.median(plain)
+    losses = [sum(taken) - plain_s * len(taken) for taken in meanwhile]
     hold_ups = [copy + max(0.0, loss) for copy, loss in zip(copies, losses, strict=True)]
-    print(f"checkpoint                 {size_mib:8,.0f} MiB; a step {plain_s:.2f} s without a save")
+    print(f"checkpoint                 {size_mib:8,.0f} MiB; a step {spread(plain)} without a save")
     print(f"copy, training stands      {spread(copies)}")
     print(f"written in                 {spread(writes)} (to the end of the step it ends in)")
     print(f"lost by the steps meanwhile {spread(losses)}")

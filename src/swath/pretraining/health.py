@@ -11,7 +11,7 @@ MOST_ROWS = 128  # the rank of a batch is at most its rows: a fixed number makes
 
 @torch.no_grad()
 def feature_health(features: Tensor) -> dict[str, float]:
-    """`feature_std` and `effective_rank` of features (R, D); 0.4 ms for 128 x 384 on one core."""
+    """`feature_std` and `effective_rank` of features (R, D); 0.7 ms for 128 x 384 on two cores."""
     rows = features[:MOST_ROWS].float().cpu()
     return {"feature_std": feature_std(rows), "effective_rank": effective_rank(rows)}
 
