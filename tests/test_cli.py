@@ -123,6 +123,19 @@ def test_the_command_line_wins_over_the_settings_file(tmp_path):
     assert parse(PackConfig, ["i", "--out", "o", "--bands", "B04, B03,B02"]).bands == ("B04", "B03", "B02")
 
 
+def test_a_list_takes_several_words_once_no_setting_without_a_flag_is_waiting():
+    from swath.arguments import parse
+    from swath.config import LadderConfig, PackConfig
+
+    words = ["t.lance", "--runs", "a", "b", "--label-fraction", "1.0", "0.01", "0.1", "--seed", "3"]
+    found = parse(LadderConfig, words)
+    assert found.runs == (Path("a"), Path("b"))
+    assert found.label_fraction == (0.01, 0.1, 1.0)
+    assert parse(LadderConfig, ["t.lance", "--runs", "a,b"]).runs == found.runs
+    after = parse(PackConfig, ["--bands", "B04,B03", "index.parquet", "--out", "o"])
+    assert (str(after.index), after.bands) == ("index.parquet", ("B04", "B03"))
+
+
 def test_two_lengths_are_one_too_many(capsys):
     code, _, errors = say(capsys, "pretrain", "t", "--out", "r", "--epochs", "3", "--minutes", "2")
     assert code == 2
