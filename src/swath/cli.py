@@ -47,6 +47,12 @@ VERBS = {
     "replay": Verb(
         "swath.pretraining.replay", "ReplayConfig", "take a step again that was not finite, and say where"
     ),
+    "import": Verb(
+        "swath.pretraining.import_weights",
+        "ImportConfig",
+        "weights of DINO or timm, .pth or .safetensors -> run",
+    ),
+    "export": Verb("swath.pretraining.export_weights", "ExportConfig", "run -> weights for timm or DINO"),
     "embed": Verb("swath.transfer.embed", "EmbedConfig", "run + tiles -> features.parquet"),
     "probe": Verb(
         "swath.transfer.probe", "ProbeConfig", "run + tiles -> what the features are worth on your labels"

@@ -12,7 +12,9 @@ from swath.config import (
     AuditConfig,
     DownloadConfig,
     EmbedConfig,
+    ExportConfig,
     FinetuneConfig,
+    ImportConfig,
     IndexConfig,
     LadderConfig,
     PackConfig,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from swath.prepare.packed import PackResult
     from swath.prepare.split import SplitResult
     from swath.pretraining.estimate import Estimate
+    from swath.pretraining.export_weights import ExportResult
+    from swath.pretraining.import_weights import ImportResult
     from swath.pretraining.replay import Replay
     from swath.runtime.run import Run
     from swath.transfer.embed import EmbedResult
@@ -91,6 +95,20 @@ def replay(run: Location, **settings: Any) -> "Replay":
     from swath.pretraining.replay import run as stage
 
     return stage(validate(ReplayConfig, {"run": run, **settings}))
+
+
+def import_weights(file: Location, *, out: Location, **settings: Any) -> "ImportResult":
+    """Make the run `out` of weights of another program (`swath import`); settings as ImportConfig."""
+    from swath.pretraining.import_weights import run
+
+    return run(validate(ImportConfig, {"file": file, "out": out, **settings}))
+
+
+def export(run: Location, *, out: Location, **settings: Any) -> "ExportResult":
+    """Write the weights of a run to the file `out` for another program; settings as ExportConfig."""
+    from swath.pretraining.export_weights import run as stage
+
+    return stage(validate(ExportConfig, {"run": run, "out": out, **settings}))
 
 
 def embed(run: Location, tiles: Location, *, out: Location, **settings: Any) -> "EmbedResult":

@@ -58,7 +58,7 @@ DAMAGED = {
         "not a whole safetensors file",
     ),
     "other shape": (_header(_ONE.replace(b"[2]", b"[3]"), b"\0" * 8), "not a whole safetensors file"),
-    "pickle": (pickle.dumps({"a": 1}), "is not safetensors but a pickle, .* convert it first"),
+    "pickle": (pickle.dumps({"a": 1}), "is not safetensors but a pickle; .* swath import "),
     "zip of torch.save": (b"PK\x03\x04rest", "is not safetensors but a pickle"),
     "web page": (b"\n<!DOCTYPE html><html>", "is a web page"),
 }
@@ -124,8 +124,8 @@ def test_weights_of_another_network_are_refused_with_both_sides_and_nothing_is_c
     with pytest.raises(DataError) as caught:
         load_backbone(target, _network().state_dict())
     assert str(caught.value).startswith(
-        "weights are width 16, depth 2, patch 4, 3 bands; "
-        "the network is width 24, depth 3, patch 8, 12 bands. "
+        "weights are a ViT/4 16 wide and 2 deep in 3 bands; "
+        "the network is a ViT/8 24 wide and 3 deep in 12 bands. "
         "cls_token is 1x1x16, not 1x1x24; pos_embed is 1x17x16, not 1x5x24; "
     )
     assert "and 25 more." in str(caught.value)
@@ -134,7 +134,7 @@ def test_weights_of_another_network_are_refused_with_both_sides_and_nothing_is_c
 
 def test_a_deeper_network_is_refused_though_every_tensor_fits():
     deeper = _network(dataclasses.replace(SHAPE, depth=3))
-    with pytest.raises(DataError, match=r"depth 3, .* the network is width 16, depth 2"):
+    with pytest.raises(DataError, match=r"3 deep in 3 bands; the network is a ViT/4 16 wide and 2 deep"):
         load_backbone(_network(), deeper.state_dict())
 
 

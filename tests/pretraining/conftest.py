@@ -13,6 +13,8 @@ from swath.pretraining.recipe import Recipe
 SMALL = {
     "method": "dino", "preset": "overhead", "model": "vit_micro", "patch_size": 8, "position": "timm",
     "drop_path": 0.0, "global_px": 16, "local_px": 8, "local_views": 2, "batch_size": 4, "steps": 10,
+    "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4), "steps_per_epoch": 5, "momentum_end": 1.0,
+    "warmup_teacher_temp": 0.04, "warmup_teacher_temp_epochs": 0,
     "warmup_steps": 2, "lr": 1e-3, "min_lr": 1e-6, "weight_decay": 0.04, "weight_decay_end": 0.04,
     "clip_grad": 3.0, "momentum": 0.9, "out_dim": 32, "head_hidden": 64, "norm_last_layer": True,
     "freeze_last_layer_steps": 0, "teacher_temp": 0.04, "monitor_every": 0, "log_every": 1, "seed": 0,

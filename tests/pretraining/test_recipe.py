@@ -1,10 +1,13 @@
 """What is resolved from what: the paper's table, sizes, and refusals."""
 
+import numpy as np
 import pytest
 
 from swath.config import PretrainConfig
 from swath.errors import UsageError
 from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
+from swath.pretraining.schedule import values_at
+from swath.pretraining.trainer import view_policy
 
 EUROSAT = Archive(tiles=17_000, size_px=64, bands=3)
 
@@ -13,19 +16,63 @@ def ask(**settings) -> PretrainConfig:
     return PretrainConfig(tiles="tiles.lance", out="run", **settings)
 
 
+# Every default of main_dino.py's arguments and what its code fixes, read off facebookresearch/dino at commit
+# 7c446df; per epoch where it counts epochs.
+MAIN_DINO = {
+    "arch": "vit_small", "patch_size": 16, "out_dim": 65_536, "norm_last_layer": True,
+    "momentum_teacher": 0.996, "warmup_teacher_temp": 0.04, "teacher_temp": 0.04,
+    "warmup_teacher_temp_epochs": 0, "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0,
+    "batch_size_per_gpu": 64, "epochs": 100, "freeze_last_layer": 1, "lr": 0.0005, "warmup_epochs": 10,
+    "min_lr": 1e-6, "drop_path_rate": 0.1, "global_crops_scale": (0.4, 1.0), "local_crops_number": 8,
+    "local_crops_scale": (0.05, 0.4), "seed": 0,
+}  # fmt: skip
+FIXED_IN_ITS_CODE = {"global_px": 224, "local_px": 96, "head_hidden": 2048, "momentum_end": 1.0}
+ITS_VIEWS = {
+    "blur_probability": (1.0, 0.1, 0.5), "global_blur_px": (0.1, 2.0), "local_blur_px": (0.1, 2.0),
+    "solarize_probability": 0.2, "vertical_flip": False, "quarter_turns": False,
+}  # fmt: skip
+ITS_COLOURS = {
+    "probability": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1,
+    "grey_probability": 0.2,
+}  # fmt: skip
+
+
 def test_the_paper_is_the_table_of_the_reference():
-    archive = Archive(tiles=269_695, size_px=120, bands=3)
-    asked = ask(preset="paper", epochs=100)
+    archive = Archive(tiles=64 * 1000, size_px=120, bands=3)
+    asked = ask(preset="paper")
     recipe = resolve(asked, archive, steps=steps_of(asked, archive), precision="float32")
-    expected = {
-        "method": "dino", "model": "vit_small", "patch_size": 16, "global_px": 224, "local_px": 96,
-        "local_views": 8, "out_dim": 65_536, "norm_last_layer": True, "momentum": 0.996, "teacher_temp": 0.04,
-        "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0, "min_lr": 1e-6, "drop_path": 0.1,
-        "position": "dino", "warmup_steps": 42_140, "freeze_last_layer_steps": 4214,
+    found = {
+        "arch": recipe.model, "momentum_teacher": recipe.momentum, "drop_path_rate": recipe.drop_path,
+        "batch_size_per_gpu": recipe.batch_size, "epochs": recipe.steps / recipe.steps_per_epoch,
+        "freeze_last_layer": recipe.freeze_last_layer_steps / recipe.steps_per_epoch,
+        "warmup_epochs": recipe.warmup_steps / recipe.steps_per_epoch,
+        "lr": recipe.lr * 256 / recipe.batch_size, "global_crops_scale": recipe.global_scale,
+        "local_crops_number": recipe.local_views, "local_crops_scale": recipe.local_scale,
     }  # fmt: skip
-    assert {name: getattr(recipe, name) for name in expected} == expected
-    assert recipe.lr == pytest.approx(5e-4 * 64 / 256)
-    assert recipe.steps == 421_399
+    same_name = {name: getattr(recipe, name) for name in MAIN_DINO if name not in found}
+    assert found | same_name == MAIN_DINO
+    assert {name: getattr(recipe, name) for name in FIXED_IN_ITS_CODE} == FIXED_IN_ITS_CODE
+    assert (recipe.method, recipe.position) == ("dino", "dino")
+    policy = view_policy(recipe)
+    assert {name: getattr(policy, name) for name in ITS_VIEWS} == ITS_VIEWS
+    assert {name: getattr(policy.colour, name) for name in ITS_COLOURS} == ITS_COLOURS
+
+
+def test_what_the_reference_calls_boosted_can_be_asked_for():
+    boosted = ask(
+        preset="paper", epochs=300, teacher_temp=0.07, warmup_teacher_temp_epochs=30, norm_last_layer=False
+    )
+    archive = Archive(tiles=6400, size_px=64, bands=3)
+    recipe = resolve(boosted, archive, steps=30_000, precision="float32")
+    expected = np.concatenate([np.linspace(0.04, 0.07, 30), np.full(270, 0.07)])
+    found = [values_at(epoch * 100 + 99, recipe).teacher_temp for epoch in range(300)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert not recipe.norm_last_layer
+
+
+def test_a_warm_up_of_the_temperature_that_goes_nowhere_is_refused():
+    with pytest.raises(UsageError, match=r"rises from 0\.04 to a higher --teacher-temp, and that is 0\.02"):
+        resolve(ask(warmup_teacher_temp_epochs=3), EUROSAT, steps=10, precision="float32")
 
 
 def test_every_derived_value_says_why_and_given_ones_do_not():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swath.pretraining.schedule import values_at
+from swath.pretraining.schedule import peak_of, values_at
 
 
 def cosine_array(base, final, steps, *, warmup=0):
@@ -37,3 +37,10 @@ def test_the_last_layer_is_frozen_for_the_steps_asked(a_recipe):
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("step", [3, 9, 10, 27, 48])
+def test_the_peak_is_read_off_the_rate_of_any_step(a_recipe, step):
+    recipe = a_recipe(steps=50, warmup_steps=10, lr=5e-4, min_lr=1e-6)
+    rate = values_at(step, recipe).lr
+    assert peak_of(rate, step, end=1e-6, warmup=10, steps=50) == pytest.approx(5e-4, rel=1e-9)

@@ -53,7 +53,7 @@ def test_init_starts_from_a_file_and_refuses_another_network(pretrain, tmp_path)
         tmp_path / "third", *STEPS, "--init", str(tmp_path / "w.safetensors"), "--model", "vit_tiny"
     )
     assert refused.code == 3
-    assert "width 128" in refused.errors
+    assert "weights are vit_micro/16 in 3 bands" in refused.errors
     assert not (tmp_path / "third").exists(), "nothing is written before the weights fit"
 
 
@@ -61,8 +61,8 @@ def test_init_starts_from_a_file_and_refuses_another_network(pretrain, tmp_path)
     ("tensors", "said"),
     [
         (None, "is not a whole safetensors file"),
-        ((3, 8), "patch 8, 3 bands; the network is"),
-        ((4, 16), "patch 16, 4 bands; the network is"),
+        ((3, 8), "vit_micro/8 in 3 bands; the network is"),
+        ((4, 16), "vit_micro/16 in 4 bands; the network is"),
     ],
 )
 def test_weights_that_cannot_be_used_leave_no_run(pretrain, tmp_path, tensors, said):

@@ -11,6 +11,7 @@ from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
 from swath.config.transfer import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
+from swath.config.weights import ExportConfig, ImportConfig
 
 __all__ = [
     "AuditConfig",
@@ -18,7 +19,9 @@ __all__ = [
     "DoctorConfig",
     "DownloadConfig",
     "EmbedConfig",
+    "ExportConfig",
     "FinetuneConfig",
+    "ImportConfig",
     "IndexConfig",
     "LadderConfig",
     "PackConfig",

@@ -41,6 +41,11 @@ class PretrainConfig(Settings):
     out_dim: Annotated[int, Field(ge=2)] | None = None
     """Prototypes of the DINO head."""
     teacher_temp: Annotated[float, Field(gt=0)] | None = None
+    warmup_teacher_temp_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs over which the teacher's temperature rises from 0.04 to a higher --teacher-temp."""
+    norm_last_layer: bool = True
+    """Keep the prototypes at length 1. --no-norm-last-layer learns their lengths: often better for vit_small,
+    less stable."""
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Momentum of the teacher's average at the start; rises to 1."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] | None = None

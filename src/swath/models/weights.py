@@ -13,7 +13,7 @@ from torch import Tensor
 from swath.errors import DataError
 from swath.files import file_aside
 from swath.models.position import resample_positions
-from swath.models.vit import VisionTransformer
+from swath.models.vit import SIZES, VisionTransformer
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def load_backbone(
         DataError: tensors of another shape, missing (unless allowed), or for parts that this network lacks.
     """
     wanted = network.state_dict()
-    given = _resampled(_without_prefixes(tensors), network)
+    given = _resampled(without_prefixes(tensors), network)
     report = LoadReport(
         matched=tuple(name for name in wanted if name in given),
         missing=tuple(name for name in wanted if name not in given),
@@ -129,17 +129,19 @@ def check_is_safetensors(path: Path) -> None:
     if start[8:9] == b"{":
         return  # eight bytes of length, then JSON; the length may begin like any other format
     if start[:2] == b"PK" or start[:1] == b"\x80":
-        raise DataError(f"{path} is not safetensors but a pickle, which could run code; convert it first.")
+        raise DataError(
+            f"{path} is not safetensors but a pickle; make a run of it first: swath import {path} --out RUN"
+        )
     if start.lstrip()[:1] == b"<":
-        raise DataError(f"{path} is a web page, not safetensors; download the file itself.")
+        raise DataError(f"{path} is a web page, not weights; download the file itself.")
 
 
 def _damaged(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split())
-    return f"{path} is not a whole safetensors file ({reason}); copy it again, or convert it first."
+    return f"{path} is not a whole safetensors file ({reason}); copy it again."
 
 
-def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """module.backbone.norm.weight -> norm.weight."""
     plain: dict[str, Tensor] = {}
     for full_name, tensor in tensors.items():
@@ -176,7 +178,7 @@ def _check_fit(
     strange = [name for name in report.unexpected if not name.startswith(_BESIDE)]
     missing = () if allow_missing and report.matched else report.missing
     differences = _differences(differing, given, wanted)
-    found, expected = _described(given), _described(wanted)
+    found, expected = described(given), described(wanted)
     if found and found != expected:
         raise DataError(f"weights are {found}; the network is {expected}. {differences}".rstrip())
     if differing:
@@ -192,13 +194,16 @@ def _check_fit(
         )
 
 
-def _described(tensors: Mapping[str, Tensor]) -> str:
-    """'width 384, depth 12, patch 16, 3 bands', or '' where it cannot be read off."""
+def described(tensors: Mapping[str, Tensor]) -> str:
+    """'vit_small/16 in 3 bands', or '' where it cannot be read off."""
     kernel = tensors.get("patch_embed.proj.weight")
     if kernel is None or kernel.ndim != 4:
         return ""
-    blocks = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
-    return f"width {kernel.shape[0]}, depth {len(blocks)}, patch {kernel.shape[2]}, {kernel.shape[1]} bands"
+    width, bands, patch, _ = kernel.shape
+    depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    known = [name for name, (w, d, _) in SIZES.items() if (w, d) == (width, depth)]
+    size = f"{known[0]}/{patch}" if known else f"a ViT/{patch} {width} wide and {depth} deep"
+    return f"{size} in {bands} band{'s' if bands > 1 else ''}"
 
 
 def _differences(names: list[str], given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:

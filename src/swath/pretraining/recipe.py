@@ -13,7 +13,16 @@ from swath.errors import UsageError
 from swath.models.position import PositionMode
 
 # Settings that the contrastive method does not have.
-ONLY_DINO = ("out_dim", "teacher_temp", "local_px", "local_views")
+ONLY_DINO = (
+    "out_dim",
+    "teacher_temp",
+    "warmup_teacher_temp_epochs",
+    "norm_last_layer",
+    "local_px",
+    "local_views",
+)
+# Where the teacher's temperature starts if it is to rise; main_dino.py's --warmup_teacher_temp.
+WARM_TEACHER_TEMP = 0.04
 
 
 class Recipe(BaseModel):
@@ -30,8 +39,11 @@ class Recipe(BaseModel):
     global_px: int
     local_px: int
     local_views: int
+    global_scale: tuple[float, float]
+    local_scale: tuple[float, float]
     batch_size: int
     steps: int
+    steps_per_epoch: int
     warmup_steps: int
     lr: float
     min_lr: float
@@ -39,11 +51,14 @@ class Recipe(BaseModel):
     weight_decay_end: float
     clip_grad: float
     momentum: float
+    momentum_end: float
     out_dim: int
     head_hidden: int
     norm_last_layer: bool
     freeze_last_layer_steps: int
     teacher_temp: float
+    warmup_teacher_temp: float
+    warmup_teacher_temp_epochs: int
     monitor_every: int
     log_every: int
     seed: int
@@ -82,7 +97,9 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
         else _overhead(archive, asked, steps, reasons)
     )
     given = {
-        name: value for name, value in asked.model_dump().items() if name in preset and value is not None
+        name: value
+        for name, value in asked.model_dump().items()
+        if name in preset and name in asked.model_fields_set and value is not None
     }
     chosen = preset | given
     chosen["lr"] *= asked.batch_size / 256
@@ -95,12 +112,15 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
         preset=asked.preset,
         batch_size=asked.batch_size,
         steps=steps,
+        steps_per_epoch=math.ceil(archive.tiles / asked.batch_size),
+        warmup_teacher_temp=WARM_TEACHER_TEMP,
         log_every=math.ceil(steps / 2000),
         seed=asked.seed,
         precision=precision,
         reasons={name: reason for name, reason in reasons.items() if name not in given},
     )
     _check_views(recipe, archive)
+    _check_temperature(recipe)
     return recipe
 
 
@@ -115,11 +135,12 @@ def _paper(archive: Archive, asked: PretrainConfig, steps: int) -> dict[str, Any
     return {
         "method": "dino", "model": "vit_small", "patch_size": 16, "position": "dino", "drop_path": 0.1,
         "global_px": 224, "local_px": 96, "local_views": 8,
-        "lr": 5e-4, "min_lr": 1e-6,
+        "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4), "lr": 5e-4, "min_lr": 1e-6,
         "warmup_steps": _warmup(asked, steps, usual=min(10 * epoch, steps // 2)),
         "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0,
-        "momentum": 0.996, "out_dim": 65_536, "head_hidden": 2048, "norm_last_layer": True,
-        "freeze_last_layer_steps": epoch, "teacher_temp": 0.04, "monitor_every": _ten_times(steps),
+        "momentum": 0.996, "momentum_end": 1.0, "out_dim": 65_536, "head_hidden": 2048,
+        "norm_last_layer": True, "freeze_last_layer_steps": epoch,
+        "teacher_temp": 0.04, "warmup_teacher_temp_epochs": 0, "monitor_every": _ten_times(steps),
     }  # fmt: skip
 
 
@@ -146,14 +167,15 @@ def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict
         "global_px": max(patch, size // patch * patch),
         "local_px": max(patch, round(size * 0.45 / patch) * patch),
         "local_views": 4 if size <= 64 else 8,
+        "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4),
         "lr": 2e-3 if small else 1e-3, "min_lr": 1e-6,
         "warmup_steps": _warmup(asked, steps, usual=round(0.1 * steps)),
         "weight_decay": 0.04, "weight_decay_end": 0.04, "clip_grad": 3.0,
         "momentum": round(min(0.996, max(0.9, 1 - 20 / steps)), 5),
         "out_dim": 2 ** min(16, max(9, math.ceil(math.log2(tiles / 16)))),
-        "head_hidden": 1024 if small else 2048, "norm_last_layer": True,
+        "head_hidden": 1024 if small else 2048, "norm_last_layer": True, "momentum_end": 1.0,
         "freeze_last_layer_steps": min(math.ceil(tiles / asked.batch_size), steps // 50),
-        "teacher_temp": 0.02 if tiles < 50_000 else 0.04,
+        "teacher_temp": 0.02 if tiles < 50_000 else 0.04, "warmup_teacher_temp_epochs": 0,
         "monitor_every": _ten_times(steps),
     }  # fmt: skip
 
@@ -198,3 +220,11 @@ def _check_views(recipe: Recipe, archive: Archive) -> None:
     for flag, size_px in (("--global-px", recipe.global_px), ("--local-px", recipe.local_px)):
         if size_px % recipe.patch_size:
             raise UsageError(f"{flag} {size_px} is not a multiple of --patch-size {recipe.patch_size}")
+
+
+def _check_temperature(recipe: Recipe) -> None:
+    if recipe.warmup_teacher_temp_epochs and recipe.teacher_temp <= recipe.warmup_teacher_temp:
+        raise UsageError(
+            f"--warmup-teacher-temp-epochs would change nothing: the temperature rises from "
+            f"{recipe.warmup_teacher_temp:g} to a higher --teacher-temp, and that is {recipe.teacher_temp:g}"
+        )

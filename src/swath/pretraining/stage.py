@@ -13,8 +13,11 @@ from swath.config import PretrainConfig
 from swath.data.bands import TileFormat, check_same_input
 from swath.data.loader import Loader
 from swath.data.store import TileStore
+from swath.errors import UsageError
 from swath.location import absolute
-from swath.models.weights import load_backbone, load_weights
+from swath.models.foreign import chosen_network
+from swath.models.pickled import read_weights
+from swath.models.weights import load_backbone
 from swath.pretraining.estimate import Estimate, estimate, measure_rate
 from swath.pretraining.loop import Loop
 from swath.pretraining.monitor import Evaluator, checks, trainable_rows
@@ -68,11 +71,13 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
         "pack": tiles.store.digest,
     }
     found = _reopen(config.out, asked) if exists else None
+    checkpoint = ranks.from_first(load_newest(found.checkpoints) if found else None)
+    if checkpoint:  # imported weights see pixels by other statistics than the pack's
+        tiles.store.format = TileFormat.from_json(checkpoint.state["tiles"])
     stored = ranks.from_first(found.recipe if found else None)
     recipe = Recipe.model_validate(stored) if stored else _resolve(config, tiles)
     _say(recipe, tiles)
     trainer = Trainer(recipe, tiles.store.format, ranks=ranks)
-    checkpoint = ranks.from_first(load_newest(found.checkpoints) if found else None)
     if checkpoint is None and config.init:
         _start_from(config.init, trainer)  # before a run is written: the weights may not fit
     start = _resume(checkpoint, trainer)
@@ -85,6 +90,11 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
 
 def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
     run = Run.open(path)
+    if "imported" in run.config and "recipe" not in run.config:
+        raise UsageError(
+            f"{path} holds imported weights and no training to go on with; start one from them: "
+            f"swath pretrain TILES --out NEW --init {path}"
+        )
     for name, (before, now) in check_same(run.asked, asked, run=path, safe_keys=FREE_TO_CHANGE).items():
         log.info(f"{name}: {before} -> {now}")
     return run
@@ -167,7 +177,7 @@ def _start_from(weights: Path, trainer: Trainer) -> None:
             if k.startswith("backbone.")
         }
     else:
-        tensors = load_weights(weights)
+        tensors = chosen_network(read_weights(weights), where=weights)
     for network in (trainer.method.student, trainer.method.teacher):
         report = load_backbone(network.backbone, tensors)
     log.info(f"--init {weights}: {len(report.matched)} tensors matched, {len(report.unexpected)} not used")

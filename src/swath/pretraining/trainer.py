@@ -163,4 +163,5 @@ def vit_shape(recipe: Recipe, bands: int) -> ViTShape:
 
 def view_policy(recipe: Recipe) -> ViewPolicy:
     build = paper if recipe.preset == "paper" else overhead
-    return build(global_px=recipe.global_px, local_px=recipe.local_px, local_views=recipe.local_views)
+    policy = build(global_px=recipe.global_px, local_px=recipe.local_px, local_views=recipe.local_views)
+    return replace(policy, global_scale=recipe.global_scale, local_scale=recipe.local_scale)
