@@ -108,14 +108,17 @@ class ProbeConfig(Settings):
 
 
 class LadderConfig(Settings):
-    """One table of what features are worth: image statistics, random convolutions, an untrained network
-    and your runs, at several shares of the labels.
+    """One table of what features are worth: image statistics, random convolutions, an untrained network,
+    given weights and your runs, at several shares of the labels.
     """
 
     tiles: Location
     """Packed tiles with labels and a split."""
     runs: Paths = ()
     """Folders of runs."""
+    weights: Paths = ()
+    """Weights of photographs (.pth, .safetensors), as facebookresearch/dino or timm name them; they see red,
+    green and blue."""
     out: Path | None = None
     """Folder for the table, the figure and the features; `ladder` beside the tiles where not given."""
     label_fraction: Fractions = (0.01, 0.1, 1.0)

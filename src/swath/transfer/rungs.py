@@ -17,6 +17,7 @@ from swath.transfer.content import Content
 from swath.transfer.embed import holds
 from swath.transfer.examples import Examples
 from swath.transfer.features import FeatureMaker, Origin
+from swath.transfer.photographs import photographic
 from swath.transfer.random_convolutions import RandomConvolutions
 
 _SMALL_TILE_PX = 96  # below it patches of 8, so that there are tokens to look at
@@ -24,7 +25,7 @@ _SMALL_TILE_PX = 96  # below it patches of 8, so that there are tokens to look a
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """`kind` is "baseline" or "run"; `path` is where its features are kept."""
+    """`kind` is "baseline", "weights" or "run"; `path` is where its features are kept."""
 
     name: str
     kind: str
@@ -39,15 +40,17 @@ def rungs(config: LadderConfig, store: TileStore, examples: Examples, *, out: Pa
         UsageError: a run is named twice or is none, or --other-data changes nothing.
         DataError: the tiles do not fit a run, or weights are damaged or of another kind.
     """
+    given = _given_weights(config, out)
     runs = _runs(config, store, out)
-    for rung in runs:
+    for rung in (*given, *runs):
         rung.maker.check_fits(store.format, where=str(store.path))
     yield Rung(
         IMAGE_STATISTICS, "baseline", ImageStatistics(store.format), out / "features-statistics.parquet"
     )
     filters = RandomConvolutions(store, examples.rows[examples.train], seed=config.seed)
     yield Rung(RANDOM_CONVOLUTIONS, "baseline", filters, out / "features-convolutions.parquet")
-    yield from _untrained(runs, config, store, out)
+    yield from _untrained([*runs, *given], config, store, out)
+    yield from given
     yield from runs
 
 
@@ -78,6 +81,15 @@ def _check_named_once(paths: tuple[Path, ...]) -> None:
         raise UsageError(
             f'two rungs would be called "{twice[0]}"; rename a folder or a file, or name it once'
         )
+
+
+def _given_weights(config: LadderConfig, out: Path) -> list[Rung]:
+    _check_named_once(config.weights)
+    content = Content(config.features, config.blocks)
+    return [
+        Rung(path.stem, "weights", photographic(path, content=content), out / f"features-{path.stem}.parquet")
+        for path in config.weights
+    ]
 
 
 def _untrained(networks: list[Rung], config: LadderConfig, store: TileStore, out: Path) -> Iterator[Rung]:
