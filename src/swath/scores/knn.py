@@ -35,16 +35,24 @@ def knn_scores(
         )
     keys, asked = _unit_rows(train), _unit_rows(queries)
     votes = np.empty((len(queries), labels.shape[1]), dtype=np.float64)
+    similarities, rows = nearest(keys, asked, k=min(k, len(train)))
     for start in range(0, len(queries), _QUERY_BLOCK):
         block = slice(start, start + _QUERY_BLOCK)
-        similarity, neighbours = nearest(keys, asked[block], min(k, len(train)))
+        similarity, neighbours = similarities[block], rows[block]
         weights = torch.softmax(similarity.double() / temperature, dim=1).numpy()  # (q, k)
         votes[block] = np.einsum("qk,qkc->qc", weights, labels[neighbours.numpy()])
     return votes.round(_DECIMALS)
 
 
-def nearest(keys: torch.Tensor, asked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Similarities and rows (q, k) of the nearest keys, merged over blocks of keys."""
+def nearest(keys: torch.Tensor, asked: torch.Tensor, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Similarities and rows (Q, k) of the nearest keys (N, D) of unit rows (Q, D); memory holds one block."""
+    found = [_nearest_of(keys, block, k) for block in asked.split(_QUERY_BLOCK)]
+    similarities, rows = zip(*found, strict=True)
+    return torch.cat(similarities), torch.cat(rows)
+
+
+def _nearest_of(keys: torch.Tensor, asked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of one block of queries (q, D), merged over blocks of keys."""
     best = torch.empty(len(asked), 0)
     rows = torch.empty(len(asked), 0, dtype=torch.int64)
     for start in range(0, len(keys), _TRAIN_BLOCK):
