@@ -46,7 +46,7 @@ def knn_scores(
 
 def nearest(keys: torch.Tensor, asked: torch.Tensor, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Similarities and rows (Q, k) of the nearest keys (N, D) of unit rows (Q, D); memory holds one block."""
-    found = [_nearest_of(keys, block, k) for block in asked.split(_QUERY_BLOCK)]
+    found = [_nearest_of(keys, block, k) for block in torch.split(asked, _QUERY_BLOCK)]
     similarities, rows = zip(*found, strict=True)
     return torch.cat(similarities), torch.cat(rows)
 
