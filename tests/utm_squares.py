@@ -1,6 +1,7 @@
 """Squares in UTM zones on both sides of a border: the columns of an index, and polygons for an oracle."""
 
 import datetime as dt
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +41,17 @@ class Square:
 
 
 def moved(polygon: shapely.Polygon, source: str, target: str) -> shapely.Polygon:
-    transform = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
+    transform = transformer(source, target).transform
     return shapely.Polygon([transform(x, y) for x, y in polygon.exterior.coords])
 
 
+@functools.lru_cache
+def transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
 def at(zone: int, lon: float, lat: float) -> tuple[float, float]:
-    return pyproj.Transformer.from_crs("OGC:CRS84", f"EPSG:{32600 + zone}", always_xy=True).transform(
-        lon, lat
-    )
+    return transformer("OGC:CRS84", f"EPSG:{32600 + zone}").transform(lon, lat)
 
 
 def scattered(

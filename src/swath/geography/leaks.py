@@ -82,9 +82,8 @@ def find_leaks(tiles: pa.Table, *, within_m: float | None = None) -> Leaks:
     asked = {name: places.of(split == name) for name in AUDITED if (split == name).any()}
     if not len(train) or not any(map(len, asked.values())):
         raise UsageError("no training tile, or no test or validation tile, has a location; nothing to audit.")
-    side_m = places.side_m()
-    tolerance_m = min(_MOST_TOLERANCE_M, _TOLERANCE_SHARE * side_m)
-    within_m = side_m if within_m is None else within_m
+    tolerance_m = tolerance_of(places)
+    within_m = places.side_m() if within_m is None else within_m
     apart = _Apart(places, tolerance_m, np.full(len(places), np.nan))
     found = {}
     for name, rows in asked.items():
@@ -92,6 +91,11 @@ def find_leaks(tiles: pa.Table, *, within_m: float | None = None) -> Leaks:
         dates = _other_dates(tiles["acquired"], places, split == "train", split == name, apart.twins)
         found[name] = _count(apart, split == name, dates, within_m)
     return Leaks(places, apart.any_plane, tolerance_m, within_m, found)
+
+
+def tolerance_of(places: Places) -> float:
+    """How deep two places may overlap and still only touch, in metres."""
+    return min(_MOST_TOLERANCE_M, _TOLERANCE_SHARE * places.side_m())
 
 
 def _splits(tiles: pa.Table) -> npt.NDArray[np.str_]:
@@ -176,7 +180,7 @@ def _count(apart: _Apart, asked: Flags, dates: tuple[Flags, Flags], within_m: fl
         overlapping_in_zone=int((apart.own[rows] < -tolerance).sum()),
         overlapping_across_zones=int((apart.foreign[rows] < -tolerance).sum()),
         touching=int((metres <= tolerance).sum()),
-        within=int((metres <= max(within_m, tolerance)).sum()),
+        within=int(((metres < within_m) | (metres <= tolerance)).sum()),
         same_place=int(dates[0].sum()),
         same_place_another_date=int(dates[1].sum()),
         gap_m={name: float(np.quantile(gaps, at)) if len(gaps) else 0.0 for name, at in QUANTILES.items()},

@@ -48,10 +48,10 @@ def leak_map(leaks: Leaks, train: Rows) -> Rgb:
 def _kinds(leaks: Leaks) -> dict[str, tuple[str, Rows]]:
     """Colours with their words and places, the worst last, so that it is painted over the others."""
     apart, tolerance = leaks.apart_m, leaks.tolerance_m
-    within = max(leaks.within_m, tolerance)
+    within = max(leaks.within_m, np.nextafter(tolerance, np.inf))
     chosen = {
-        _CLEAR: ("test or val, farther away", apart > within),
-        _NEAR: (f"within {within:,.0f} m of train", (apart <= within) & (apart > tolerance)),
+        _CLEAR: ("test or val, farther away", apart >= within),
+        _NEAR: (f"within {within:,.0f} m of train", (apart < within) & (apart > tolerance)),
         _TOUCHES: ("touches train", (apart <= tolerance) & (apart >= -tolerance)),
         _OVERLAPS: ("overlaps train", apart < -tolerance),
     }

@@ -2,17 +2,18 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import shapely
 
 from swath.config import SplitConfig
 from swath.data.index import Index, IndexWriter, read_index
 from swath.data.labels import multi_hot
-from swath.data.split import BlockGrid, Shares, block_split, overlaps_on_ground, random_split
 from swath.errors import DataError, UsageError, did_you_mean
+from swath.geography.blocks import BlockGrid, block_split, overlaps_on_ground
+from swath.geography.places import Places, find_places
+from swath.geography.shares import SPLITS, Shares, divergence, label_shares, random_split
 from swath.location import Location
 from swath.results import Result
 
@@ -31,13 +32,32 @@ _SPELLINGS = {
 
 @dataclass(frozen=True)
 class SplitResult(Result):
-    """`counts`: tiles by split. `label_divergence`: see data.split.BlockSplit; 0 where all shares agree."""
+    """`counts`: tiles by split. `labels`: of each, its share of all tiles and of those of each split, and how
+    far these are apart (geography.shares.divergence); `label_divergence` is the mean of the last.
+    """
 
     out: Location
     by: str
     counts: dict[str, int]
     blocks: int | None
     label_divergence: float | None
+    labels: dict[str, dict[str, float]]
+
+    def lines(self) -> list[str]:
+        return [*replace(self, labels={}).short(), "", *self._table()] if self.labels else self.short()
+
+    def short(self) -> list[str]:
+        return super().lines()
+
+    def _table(self) -> list[str]:
+        """A row a label, the one that is shared out worst first."""
+        names = list(next(iter(self.labels.values())))
+        width = max(map(len, self.labels))
+        rows = [f"{'label, share of tiles':{width}}" + "".join(f"  {name:>10}" for name in names)]
+        for label, found in sorted(self.labels.items(), key=lambda item: -item[1]["divergence"]):
+            cells = [f"{found[name]:10.2%}" for name in names[:-1]] + [f"{found['divergence']:10.4f}"]
+            rows.append(f"{label:{width}}" + "".join(f"  {cell}" for cell in cells))
+        return rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +65,6 @@ class _Columns:
     splits: pa.Array
     blocks: pa.Array
     num_blocks: int | None = None
-    label_divergence: float | None = None
 
 
 def run(config: SplitConfig) -> SplitResult:
@@ -63,7 +82,22 @@ def run(config: SplitConfig) -> SplitResult:
     found = Counter(name or "none" for name in columns.splits.to_pylist())
     counts = {name: found[name] for name in ("train", "val", "test", "gap", "none") if name in found}
     _warn_of_untested_labels(index, columns.splits)
-    return SplitResult(config.out, config.by, counts, columns.num_blocks, columns.label_divergence)
+    labels = _labels(index, columns.splits)
+    mean = float(np.mean([found["divergence"] for found in labels.values()])) if labels else None
+    return SplitResult(config.out, config.by, counts, columns.num_blocks, mean, labels)
+
+
+def _labels(index: Index, splits: pa.Array) -> dict[str, dict[str, float]]:
+    """Shares of each label by split, and their divergence; {} where nothing is labelled or split."""
+    here = np.asarray(splits.fill_null("").to_pylist(), dtype=np.str_)
+    if not index.info.vocabulary or not np.isin(here, SPLITS).any():
+        return {}
+    shares = label_shares(here, multi_hot(index.table["labels"], index.info.vocabulary))
+    columns = {**shares, "divergence": divergence(shares)}
+    return {
+        label: {name: float(values[k]) for name, values in columns.items()}
+        for k, label in enumerate(index.info.vocabulary)
+    }
 
 
 def _official(index: Index, config: SplitConfig) -> _Columns:
@@ -89,14 +123,14 @@ def _official(index: Index, config: SplitConfig) -> _Columns:
 
 
 def _random(index: Index, config: SplitConfig) -> _Columns:
-    known = index.table["geometry"].drop_null()
-    if not config.force and len(known) and overlaps_on_ground(shapely.from_wkb(known.to_numpy())):
+    num_known = index.table.num_rows - index.table["geometry"].null_count
+    if not config.force and overlaps_on_ground(_places(index), num_tiles=num_known):
         raise UsageError(
             f"tiles of {config.index} overlap on the ground: a random split tests on what it trained on. "
             f"Type: swath split {config.index} --out {config.out} --by blocks   (or add --force)"
         )
     tile_px, stride_px = index.info.tile_px, index.info.stride_px
-    if not config.force and len(known) < index.table.num_rows and 0 < stride_px < tile_px:
+    if not config.force and num_known < index.table.num_rows and 0 < stride_px < tile_px:
         raise UsageError(
             f"tiles of {config.index} are {tile_px} px wide and cut every {stride_px} px: a random split "
             "tests on what it trained on, and blocks need a location. "
@@ -113,10 +147,9 @@ def _blocks(index: Index, config: SplitConfig) -> _Columns:
             f"{geometry.null_count} of {len(geometry)} tiles of {config.index} have no location, "
             f"which blocks need. {_instead(config)}"
         )
-    boxes = shapely.bounds(shapely.from_wkb(geometry.to_numpy()))
     labels = multi_hot(index.table["labels"], index.info.vocabulary)
     grid = BlockGrid(config.block_m, config.gap_m)
-    found = block_split(boxes, labels, grid, _shares(config), seed=config.seed)
+    found = block_split(_places(index), labels, grid, _shares(config), seed=config.seed)
     for split, share in (("train", 1.0), ("val", config.val_share), ("test", config.test_share)):
         if share > 0 and split not in found.splits:
             raise UsageError(
@@ -127,8 +160,11 @@ def _blocks(index: Index, config: SplitConfig) -> _Columns:
         pa.array(found.splits.tolist(), pa.string()),
         pa.array(found.blocks.tolist(), pa.string()),
         found.num_blocks,
-        found.label_divergence,
     )
+
+
+def _places(index: Index) -> Places:
+    return find_places(index.table["geometry"], index.table["crs"])
 
 
 def _instead(config: SplitConfig) -> str:
