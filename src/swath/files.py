@@ -74,11 +74,16 @@ def folder_aside(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until all of a folder is on the disk."""
+    for entry in folder.rglob("*"):
+        _fsync(entry)
+    _fsync(folder)
+
+
 def settle(aside: Path, path: Path) -> None:
     """Give a whole folder its name, once all of it is on the disk."""
-    for entry in aside.rglob("*"):
-        _fsync(entry)
-    _fsync(aside)
+    sync_folder(aside)
     aside.rename(path)
     _fsync(path.parent)
 

@@ -10,8 +10,9 @@ from real_patches import many_patches, write_archive
 from swath import storage
 from swath.config import PackConfig
 from swath.data.store import TileStore
-from swath.errors import DataError, Stopped, UsageError
+from swath.errors import DataError, MachineError, Stopped, UsageError
 from swath.prepare import pack, pack_archive
+from swath.runtime.lock import RunLock
 
 pytestmark = pytest.mark.usefixtures("without_lists")
 
@@ -74,6 +75,20 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_that_was_not(name, code, kept, t
     pack_from(tmp_path, archive, out="uninterrupted.lance")
     same_packs(out, tmp_path / "uninterrupted.lance")
     assert sum(path.stat().st_size for path in (out / "data").iterdir()) < 1.2 * 12 * 3 * 120 * 120 * 2
+
+
+def test_a_second_pack_to_the_same_place_is_kept_away(tmp_path):
+    with (
+        RunLock(tmp_path / ".tiles.lance.part"),
+        pytest.raises(MachineError, match=r"tiles\.lance\.part is in use by pid \d+"),
+    ):
+        pack_from(tmp_path, many_patches(2))
+
+
+def test_a_finished_pack_holds_the_files_of_lance_alone(tmp_path):
+    pack_from(tmp_path, many_patches(2))
+    names = sorted(path.name for path in (tmp_path / "tiles.lance").iterdir())
+    assert names == ["_transactions", "_versions", "data"]
 
 
 @pytest.mark.usefixtures("small_fragments")

@@ -22,7 +22,7 @@ from swath import storage
 from swath.data.bands import BandGroup
 from swath.data.writer import TileWriter
 from swath.errors import DataError, UsageError
-from swath.files import check_is_free, check_parent, disk_errors, file_aside, settle
+from swath.files import check_is_free, check_parent, disk_errors, file_aside, settle, sync_folder
 from swath.location import Location, S3Path
 
 _PROGRESS = "progress.npz"
@@ -70,6 +70,8 @@ class UnfinishedWriter(TileWriter):
             "chain": self._chain.hex(),
             "fragments": [fragment.to_json() for fragment in self._fragments],
         }
+        if isinstance(self._aside, Path):
+            sync_folder(self._aside)  # before anything says that the tiles are there
         texts = {_STATE: json.dumps(state).encode(), _SCHEMA: self._schema.serialize().to_pybytes()}
         with file_aside(self._aside / _PROGRESS) as aside, aside.open("wb") as stream:
             held = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}

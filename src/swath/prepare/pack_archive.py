@@ -1,10 +1,12 @@
 """Packing BigEarthNet straight from its archive: one pass, nothing extracted, stopped and gone on with."""
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +18,16 @@ from swath.data.index import Index
 from swath.data.statistics import TileStatistics
 from swath.data.store import Pixels
 from swath.data.tarball import BrokenArchiveError, RefusedArchiveError, Tarball
-from swath.data.unfinished import UnfinishedWriter
+from swath.data.unfinished import UnfinishedWriter, part_of
 from swath.datasets.bigearthnet.sensors import GSD_M, PatchFiles
 from swath.datasets.bigearthnet.stream import ArchivedPatch, DecodedPatch, decode, patches
 from swath.errors import DataError, Stopped, UsageError
+from swath.files import check_is_free
 from swath.location import Location, absolute
 from swath.prepare.archive_rows import ArchiveRows
 from swath.prepare.packed import Count, PackResult, about, bad_tiles, pack_result
 from swath.prepare.scale import stored_groups, to_stored
+from swath.runtime.lock import LOCK_NAME, RunLock
 from swath.runtime.progress import Progress, duration
 from swath.runtime.signals import StopFlag
 
@@ -47,6 +51,8 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
     """
     if "max_pixels" in config.model_fields_set:
         raise UsageError("--max-pixels changes nothing for an archive: its tiles have 120 px. Leave it out.")
+    if isinstance(config.out, Path):
+        check_is_free(config.out)
     started = time.monotonic()
     with Tarball(archive) as tarball, StopFlag() as stop:
         stream = patches(tarball)
@@ -57,7 +63,7 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
                 "Extract other archives, then: swath index DIR"
             )
         packing = _Packing(config, tarball, ArchiveRows(first, index), files=first.files)
-        with packing.writer:
+        with _alone(config.out), packing.writer:
             try:
                 packing.copy(itertools.chain([first], stream), stop)
             except BrokenArchiveError as error:
@@ -70,6 +76,18 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
                 raise
             packing.finish()
     return packing.result(started)
+
+
+@contextlib.contextmanager
+def _alone(out: Location) -> Iterator[None]:
+    """Keep a second pack to `out` away; on S3 there are no locks."""
+    part = part_of(out)
+    if not isinstance(part, Path) or not isinstance(out, Path):
+        yield
+        return
+    with RunLock(part):
+        yield
+    (out / LOCK_NAME).unlink(missing_ok=True)  # it was renamed with its folder
 
 
 class _Packing:
