@@ -145,11 +145,34 @@ def _run_verb(name: str, words: list[str], switches: Switches) -> None:
         print(arguments.usage(model, name))
         return
     settings = arguments.parse(model, words)
-    _log_to_terminal(level=logging.WARNING if switches.quiet else logging.INFO)
+    speaks = name != "pretrain" or _is_first_rank()
+    _log_to_terminal(level=_level(switches) if speaks else logging.ERROR)
+    if name == "pretrain" and _launched(settings.nproc, [name, *words], switches):
+        return
     result = importlib.import_module(verb.stage).run(settings)
+    if not speaks:
+        return
     print("\n".join(result.lines()))
     if switches.json:
         print(json.dumps(result.to_json(), allow_nan=False))
+
+
+def _is_first_rank() -> bool:
+    return bool(importlib.import_module("swath.launch.torchrun").rank() == 0)
+
+
+def _launched(nproc: int | None, words: list[str], switches: Switches) -> bool:
+    """Run the command as several processes where that was asked for; the first of them prints the result."""
+    torchrun = importlib.import_module("swath.launch.torchrun")
+    if not torchrun.is_needed(nproc):
+        return False
+    flags = {"--json": switches.json, "--debug": switches.debug, "--quiet": switches.quiet}
+    torchrun.run(nproc, [*words, *(flag for flag, given in flags.items() if given)])
+    return True
+
+
+def _level(switches: Switches) -> int:
+    return logging.WARNING if switches.quiet else logging.INFO
 
 
 def _overview() -> str:
@@ -183,6 +206,8 @@ class _ToStandardError(logging.Handler):
 def _refuse(message: str, code: int, switches: Switches) -> int:
     if switches.debug:
         traceback.print_exc()
+    if importlib.import_module("swath.launch.torchrun").note(message, code):
+        return code
     for line in message.splitlines():
         print(f"swath: {line}", file=sys.stderr)
     if switches.json:

@@ -4,10 +4,11 @@
 UsageError.
 """
 
+import shlex
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from swath.arguments import validate
+from swath.arguments import command_line, validate
 from swath.config import (
     AuditConfig,
     DownloadConfig,
@@ -85,9 +86,15 @@ def pretrain(tiles: Location, *, out: Location, **settings: Any) -> "Run | Estim
     """Train on `tiles` in the run folder `out`, or go on with it; settings as PretrainConfig. An Estimate for
     dry_run.
     """
+    from swath.launch import torchrun
     from swath.pretraining.stage import run
+    from swath.runtime.run import Run
 
-    return run(validate(PretrainConfig, {"tiles": tiles, "out": out, **settings}))
+    config = validate(PretrainConfig, {"tiles": tiles, "out": out, **settings})
+    if config.nproc is not None and torchrun.is_needed(config.nproc):
+        torchrun.run(config.nproc, shlex.split(command_line("pretrain", config))[1:])
+        return Run.open(config.out)
+    return run(config)
 
 
 def replay(run: Location, **settings: Any) -> "Replay":

@@ -61,6 +61,13 @@ class PretrainConfig(Settings):
     monitor_every: Annotated[int, Field(ge=0)] | None = None
     """Steps between kNN checks on the labelled tiles; 0 for none; a tenth of the run, but at least 10, where
     not given."""
+    nproc: Annotated[int, Field(ge=1)] | None = None
+    """Processes that share each batch on this machine, one a GPU or processor core."""
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    """Most tiles that go through the network at once; the batch and the result stay the same. All of a
+    process's share where not given; halved when memory runs out."""
+    backend: Literal["nccl", "smddp"] | None = None
+    """What carries gradients between GPUs; nccl where not given."""
     on_collapse: Literal["warn", "stop"] = "warn"
     """What to do when the numbers show that every tile gets the same answer; stop: exit code 4."""
     dry_run: bool = False
@@ -71,6 +78,8 @@ class PretrainConfig(Settings):
         given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; give one of epochs, steps, minutes")
+        if self.dry_run and self.nproc not in {None, 1}:
+            raise ValueError(f"dry_run measures one process; leave out nproc {self.nproc}")
         for name in ("global_px", "local_px"):
             size, patch = getattr(self, name), self.patch_size
             if size is not None and patch is not None and size % patch:

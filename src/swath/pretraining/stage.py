@@ -31,7 +31,9 @@ from swath.runtime.ranks import Ranks, joined
 from swath.runtime.run import Run, check_same, claim
 
 # Settings that may differ when a run goes on: they change what is written, not what is learned.
-FREE_TO_CHANGE = frozenset({"save_every", "on_collapse", "dry_run", "out", "tiles"})
+FREE_TO_CHANGE = frozenset(
+    {"nproc", "micro_batch", "backend", "save_every", "on_collapse", "dry_run", "out", "tiles"}
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,11 @@ def run(config: PretrainConfig) -> Run | Estimate:
         DataError: the tiles or every checkpoint are damaged.
         TrainingError, MachineError, Stopped: as `Loop.go` says; what is saved stays saved.
     """
-    with joined(choose_device()) as ranks:
+    with joined(choose_device(), backend=config.backend) as ranks:
+        if ranks.world > config.batch_size:
+            raise UsageError(
+                f"--batch-size {config.batch_size} leaves some of {ranks.world} processes without a tile"
+            )
         tiles = _open(config, ranks)
         if config.dry_run:
             return _estimate(config, tiles)
@@ -77,7 +83,7 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
     stored = ranks.from_first(found.recipe if found else None)
     recipe = Recipe.model_validate(stored) if stored else _resolve(config, tiles)
     _say(recipe, tiles)
-    trainer = Trainer(recipe, tiles.store.format, ranks=ranks)
+    trainer = Trainer(recipe, tiles.store.format, ranks=ranks, micro_batch=config.micro_batch)
     if checkpoint is None and config.init:
         _start_from(config.init, trainer)  # before a run is written: the weights may not fit
     start = _resume(checkpoint, trainer)

@@ -108,6 +108,8 @@ def joined(device: torch.device, *, backend: str | None = None) -> Iterator[Rank
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
+        if backend:
+            raise UsageError(f"--backend {backend} would change nothing with one process; leave it out")
         yield Ranks(device=device)
         return
     named = _backend(device, backend)
@@ -134,6 +136,8 @@ def _backend(device: torch.device, asked: str | None) -> str:
                 "PyTorch carry; leave --backend out"
             ) from None
     if device.type != "cuda":
+        if asked:
+            raise UsageError(f"--backend {asked} is for GPUs; processors use gloo: leave --backend out")
         return "gloo"
     return f"cpu:gloo,cuda:{asked or 'nccl'}"
 
