@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swath.models.precision import at_least_float32
 from swath.models.vit import init_linears
 
 _BOTTLENECK = 256
@@ -43,7 +44,7 @@ class DINOHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) -> (B, K): logits before any temperature, cosines where the prototypes have length 1."""
-        directions = F.normalize(self.mlp(features).float(), dim=-1)  # (B, 256)
+        directions = F.normalize(at_least_float32(self.mlp(features)), dim=-1)  # (B, 256)
         logits: Tensor = self.last_layer(directions)  # (B, K)
         return logits
 
@@ -87,5 +88,5 @@ class ProjectionHead(nn.Module):
         init_linears(self.mlp, generator)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) -> (B, P) float32 unit vectors."""
-        return F.normalize(self.mlp(features).float(), dim=-1)
+        """(B, D) -> (B, P) unit vectors, float32 at least."""
+        return F.normalize(at_least_float32(self.mlp(features)), dim=-1)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from swath.models.precision import at_least_float32
+
 PositionMode = Literal["timm", "dino"]
 
 
@@ -27,17 +29,17 @@ def resample_positions(positions: Tensor, grid: tuple[int, int], mode: PositionM
     if grid == (side, side):
         return positions
     with torch.autocast(positions.device.type, enabled=False):
-        learned = positions[0, 1:].float().reshape(side, -1)  # (S, S * D)
-        by_rows = _kernel(side, grid[0], mode, positions.device) @ learned  # (R, S * D)
+        learned = at_least_float32(positions[0, 1:]).reshape(side, -1)  # (S, S * D)
+        by_rows = _kernel(side, grid[0], mode, learned) @ learned  # (R, S * D)
         by_rows = by_rows.reshape(grid[0], side, -1)  # (R, S, D)
-        patches = _kernel(side, grid[1], mode, positions.device) @ by_rows  # (R, L, D)
+        patches = _kernel(side, grid[1], mode, learned) @ by_rows  # (R, L, D)
     patches = patches.reshape(1, grid[0] * grid[1], -1).to(positions.dtype)  # (1, R * L, D)
     return torch.cat([positions[:, :1], patches], dim=1)
 
 
-def _kernel(side: int, size: int, mode: PositionMode, device: torch.device) -> Tensor:
+def _kernel(side: int, size: int, mode: PositionMode, like: Tensor) -> Tensor:
     """(size, side): the weight of every learned position in each resampled one, read off the unit vectors."""
-    units = torch.eye(side, device=device)[None, None]
+    units = torch.eye(side, device=like.device, dtype=like.dtype)[None, None]
     if mode == "timm":
         return F.interpolate(units, size=(size, side), mode="bicubic", antialias=True)[0, 0]
     return F.interpolate(units, scale_factor=((size + 0.1) / side, 1.0), mode="bicubic")[0, 0]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from swath.augment.views import Views
 from swath.models.head import DINOHead
+from swath.models.precision import at_least_float32
 from swath.models.vit import VisionTransformer
 from swath.pretraining.method import Means, Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
@@ -38,11 +39,11 @@ class Dino:
     def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:
         keep_globals, keep_locals = keep or (None, None)
         with torch.no_grad():
-            teacher_out = self.teacher.head(self.teacher.backbone(views.globals_)).float()
+            teacher_out = at_least_float32(self.teacher.head(self.teacher.backbone(views.globals_)))
         features = self.student.backbone(views.globals_, keep_globals)
         if len(views.locals_):
             features = torch.cat([features, self.student.backbone(views.locals_, keep_locals)])
-        student_out = self.student.head(features).float()
+        student_out = at_least_float32(self.student.head(features))
         loss, means = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
         means["teacher_out"] = teacher_out.mean(dim=0, keepdim=True)
         return Outcome(loss, means, features[: len(views.globals_)].detach())

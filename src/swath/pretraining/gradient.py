@@ -15,6 +15,7 @@ from torch import Tensor
 from swath.augment.views import Views
 from swath.data.loader import Batch
 from swath.errors import MachineError, is_out_of_memory
+from swath.models.precision import at_least_float32
 from swath.pretraining.method import Contrast, Method, Outcome
 from swath.pretraining.schedule import StepValues
 from swath.runtime import faults
@@ -160,7 +161,7 @@ class BatchGradient:
 
 def _share(outcome: Outcome, share: float, spoilt: float) -> Outcome:
     """The outcome of some tiles as an addend of the whole batch's."""
-    means = {name: value.float() * share for name, value in outcome.means.items()}
+    means = {name: at_least_float32(value) * share for name, value in outcome.means.items()}
     return Outcome(outcome.loss.detach() * (share * spoilt), means, outcome.features)
 
 
