@@ -32,6 +32,7 @@ FORMAT = TileFormat(
 SHAPE = ViTShape(width=16, depth=1, heads=2, patch_size=4, in_channels=3, image_px=SIZE_PX)
 RECIPE = {
     "method": "dino", "preset": "overhead", "model": "vit_micro", "patch_size": 4, "global_px": 16,
+    "gentle_jitter": False, "global_scale": [0.4, 1.0], "local_scale": [0.05, 0.4],
     "local_px": 8, "local_views": 2, "batch_size": 4, "steps": 20, "seed": 3,
     "reasons": {"patch_size": f"because of {EVIL}"},
 }  # fmt: skip

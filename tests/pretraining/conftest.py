@@ -12,7 +12,8 @@ from swath.pretraining.recipe import Recipe
 
 SMALL = {
     "method": "dino", "preset": "overhead", "model": "vit_micro", "patch_size": 8, "position": "timm",
-    "drop_path": 0.0, "global_px": 16, "local_px": 8, "local_views": 2, "batch_size": 4, "steps": 10,
+    "drop_path": 0.0, "image_px": 16, "global_px": 16, "local_px": 8, "local_views": 2,
+    "gentle_jitter": False, "batch_size": 4, "steps": 10,
     "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4), "steps_per_epoch": 5, "momentum_end": 1.0,
     "warmup_teacher_temp": 0.04, "warmup_teacher_temp_epochs": 0,
     "warmup_steps": 2, "lr": 1e-3, "min_lr": 1e-6, "weight_decay": 0.04, "weight_decay_end": 0.04,

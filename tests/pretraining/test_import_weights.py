@@ -15,6 +15,7 @@ from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import values_at
 from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer
+from swath.runtime.ranks import Ranks
 from swath.runtime.run import Run
 
 
@@ -56,7 +57,7 @@ def test_the_next_step_after_an_import_is_the_next_step_of_the_reference(referen
     run = Run.open(imported.out)
     checkpoint = run.checkpoint()
     recipe = Recipe.model_validate(run.recipe)
-    trainer = Trainer(recipe, TileStore(packed).format, device=torch.device("cpu"))
+    trainer = Trainer(recipe, TileStore(packed).format, ranks=Ranks())
     method = trainer.method
     restore(checkpoint.tensors, method, trainer.optimizer)
     values = values_at(2, recipe)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from swath.augment.views import policy_of
 from swath.config import PretrainConfig
 from swath.errors import UsageError
 from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
 from swath.pretraining.schedule import values_at
-from swath.pretraining.trainer import view_policy
 
 EUROSAT = Archive(tiles=17_000, size_px=64, bands=3)
 
@@ -53,7 +53,7 @@ def test_the_paper_is_the_table_of_the_reference():
     assert found | same_name == MAIN_DINO
     assert {name: getattr(recipe, name) for name in FIXED_IN_ITS_CODE} == FIXED_IN_ITS_CODE
     assert (recipe.method, recipe.position) == ("dino", "dino")
-    policy = view_policy(recipe)
+    policy = policy_of(recipe.model_dump())
     assert {name: getattr(policy, name) for name in ITS_VIEWS} == ITS_VIEWS
     assert {name: getattr(policy.colour, name) for name in ITS_COLOURS} == ITS_COLOURS
 
@@ -102,11 +102,11 @@ def test_too_few_tiles_for_a_batch_are_named_with_both_numbers():
 
 
 def test_a_setting_that_would_change_nothing_is_refused():
-    with pytest.raises(UsageError, match="--out-dim, --local-views would change nothing: --method simclr"):
-        resolve(ask(method="simclr", out_dim=99, local_views=2), EUROSAT, steps=10, precision="float32")
+    with pytest.raises(UsageError, match="--out-dim would change nothing: --method simclr"):
+        resolve(ask(method="simclr", out_dim=99), EUROSAT, steps=10, precision="float32")
     quiet = resolve(ask(method="simclr"), EUROSAT, steps=10, precision="float32")
     assert not {"out_dim", "teacher_temp"} & set(quiet.reasons)
-    assert quiet.local_views == 0
+    assert quiet.local_views == 4
 
 
 def test_the_share_of_warm_up_is_kept_by_every_preset():

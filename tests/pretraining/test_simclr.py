@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swath.pretraining.simclr import contrastive_loss
+from swath.pretraining.simclr import contrastive_loss, local_loss
 
 
 def looped_loss(rows, temperature):
@@ -47,3 +47,17 @@ def test_autocast_does_not_round_the_loss():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours, _ = contrastive_loss(rows, temperature=0.2)
     assert ours.item() == exact.item()
+
+
+def test_the_loss_of_local_views_is_that_of_a_plain_loop():
+    generator = torch.Generator().manual_seed(2)
+    locals_ = F.normalize(torch.randn(3, 5, 8, generator=generator), dim=-1)
+    globals_ = F.normalize(torch.randn(2, 5, 8, generator=generator), dim=-1)
+    losses = []
+    for view in locals_:
+        for keys in globals_:
+            for tile, row in enumerate(view):
+                odds = [math.exp(float(row @ key) / 0.2) for key in keys]
+                losses.append(-math.log(odds[tile] / sum(odds)))
+    found = local_loss(locals_, globals_, temperature=0.2)
+    assert float(found) == pytest.approx(sum(losses) / len(losses), rel=1e-5)

@@ -6,7 +6,8 @@ nothing waits for the device. The order is the paper's: crop and resize, flips, 
 """
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from swath.draws import uniforms
 from swath.errors import UsageError
 
 GLOBAL_VIEWS = 2
+GENTLE_JITTER = BandJitter(gain=0.05, offset=0.01, brightness=0.1, contrast=0.1, grey_probability=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +75,18 @@ class Views:
     locals_: Tensor
 
 
-def overhead(*, global_px: int, local_px: int, local_views: int) -> ViewPolicy:
+def overhead(*, global_px: int, local_px: int, local_views: int, gentle: bool = False) -> ViewPolicy:
     """Views for imagery from above: no direction is up, any number of bands, no hue, no solarize.
 
     The paper's blur (sigma up to 2 px) is for views of 224 px and would wipe out one of 32 px: here the
     largest sigma goes with the square root of the side: 2.0 px at 224, 1.1 at 64, 0.8 at 32, 0.5 at 16.
+    `gentle` halves the jitter and leaves out the mixing toward grey, which short trainings gain by.
     """
     return ViewPolicy(
         global_px=global_px,
         local_px=local_px,
         local_views=local_views,
-        colour=BandJitter(),
+        colour=GENTLE_JITTER if gentle else BandJitter(),
         blur_probability=(0.5, 0.1, 0.3),
         global_blur_px=(0.1, _largest_blur_px(global_px)),
         local_blur_px=(0.1, _largest_blur_px(local_px)),
@@ -101,6 +104,15 @@ def paper(*, global_px: int = 224, local_px: int = 96, local_views: int = 8) -> 
         quarter_turns=False,
         solarize_probability=0.2,
     )
+
+
+def policy_of(recipe: Mapping[str, Any]) -> ViewPolicy:
+    """The views of a training, from the values that its run keeps."""
+    sizes = {name: int(recipe[name]) for name in ("global_px", "local_px", "local_views")}
+    gentle = bool(recipe["gentle_jitter"])
+    policy = paper(**sizes) if recipe["preset"] == "paper" else overhead(**sizes, gentle=gentle)
+    global_scale, local_scale = tuple(recipe["global_scale"]), tuple(recipe["local_scale"])
+    return replace(policy, global_scale=global_scale, local_scale=local_scale)
 
 
 def make_views(

@@ -166,7 +166,8 @@ def _recipe(args: Mapping[str, Any], content: Mapping[str, Any], shape: ViTShape
     return Recipe(
         method="dino", preset="paper", model=str(size_name(shape)), patch_size=shape.patch_size,
         position="dino", drop_path=args["drop_path_rate"],
-        global_px=_GLOBAL_PX, local_px=_LOCAL_PX, local_views=args["local_crops_number"],
+        image_px=_GLOBAL_PX, global_px=_GLOBAL_PX, local_px=_LOCAL_PX,
+        local_views=args["local_crops_number"], gentle_jitter=False,
         global_scale=tuple(args["global_crops_scale"]), local_scale=tuple(args["local_crops_scale"]),
         batch_size=processes * args["batch_size_per_gpu"], steps=steps, steps_per_epoch=epoch_steps,
         warmup_steps=warmup, lr=peak, min_lr=args["min_lr"],

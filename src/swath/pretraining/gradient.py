@@ -108,7 +108,7 @@ class BatchGradient:
         return _share(outcome, len(own) / step.batch.of, step.spoilt)
 
     def _project(self, method: Contrast, step: Step, size: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """(b, 2, P) and features of this rank's tiles; and the first with its graph, if all fit at once."""
+        """(b, V, P) and features of this rank's tiles; and the first with its graph, if all fit at once."""
         at_once = size >= len(step.batch.rows)
         rows: list[Tensor] = []
         features: list[Tensor] = []
@@ -123,7 +123,7 @@ class BatchGradient:
     def _carry_back(
         self, method: Contrast, step: Step, graph: list[Tensor], gradient: Tensor, size: int
     ) -> None:
-        """From the gradient (b, 2, P) of the projections to that of the student."""
+        """From the gradient (b, V, P) of the projections to that of the student."""
         self.method.student.zero_grad(set_to_none=True)
         if graph:  # taken out: should memory run out in it, the next try finds none and goes by parts
             torch.autograd.backward(graph.pop(), gradient)

@@ -67,11 +67,11 @@ class Contrast(Protocol):
     """What a `Method` also has whose loss compares tiles, so that it cannot be added up from parts."""
 
     def project(self, views: Views, keep: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """What the loss compares, (B, 2, P), tile by tile; and the features (2 * B, D)."""
+        """What the loss compares, (B, V, P), tile by tile; and the features (2 * B, D)."""
         ...
 
     def contrast(self, projected: Tensor, features: Tensor) -> Outcome:
-        """Loss of all tiles of a step (B, 2, P); the features are passed on."""
+        """Loss of all tiles of a step (B, V, P); the features are passed on."""
         ...
 
 

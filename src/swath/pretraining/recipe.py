@@ -13,14 +13,7 @@ from swath.errors import UsageError
 from swath.models.position import PositionMode
 
 # Settings that the contrastive method does not have.
-ONLY_DINO = (
-    "out_dim",
-    "teacher_temp",
-    "warmup_teacher_temp_epochs",
-    "norm_last_layer",
-    "local_px",
-    "local_views",
-)
+ONLY_DINO = ("out_dim", "teacher_temp", "warmup_teacher_temp_epochs", "norm_last_layer")
 # Where the teacher's temperature starts if it is to rise; main_dino.py's --warmup_teacher_temp.
 WARM_TEACHER_TEMP = 0.04
 
@@ -36,9 +29,11 @@ class Recipe(BaseModel):
     patch_size: int
     position: PositionMode
     drop_path: float
+    image_px: int
     global_px: int
     local_px: int
     local_views: int
+    gentle_jitter: bool
     global_scale: tuple[float, float]
     local_scale: tuple[float, float]
     batch_size: int
@@ -91,11 +86,7 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
     """
     _check_archive(asked, archive)
     reasons: dict[str, str] = {}
-    preset = (
-        _paper(archive, asked, steps)
-        if asked.preset == "paper"
-        else _overhead(archive, asked, steps, reasons)
-    )
+    preset = _PRESETS[asked.preset](archive, asked, steps, reasons)
     given = {
         name: value
         for name, value in asked.model_dump().items()
@@ -105,7 +96,6 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
     chosen["lr"] *= asked.batch_size / 256
     if chosen["method"] == "simclr":
         _refuse_what_simclr_ignores(given)
-        chosen["local_views"] = 0
         reasons = {name: reason for name, reason in reasons.items() if name not in ONLY_DINO}
     recipe = Recipe(
         **chosen,
@@ -129,13 +119,14 @@ def steps_of(asked: PretrainConfig, archive: Archive) -> int:
     return asked.steps or math.ceil((asked.epochs or 100) * archive.tiles / asked.batch_size)
 
 
-def _paper(archive: Archive, asked: PretrainConfig, steps: int) -> dict[str, Any]:
+def _paper(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str, str]) -> dict[str, Any]:  # noqa: ARG001 -- published values need no reason
     """The defaults of facebookresearch/dino main_dino.py (commit 7c446df), whatever the archive."""
     epoch = math.ceil(archive.tiles / asked.batch_size)
     return {
         "method": "dino", "model": "vit_small", "patch_size": 16, "position": "dino", "drop_path": 0.1,
-        "global_px": 224, "local_px": 96, "local_views": 8,
-        "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4), "lr": 5e-4, "min_lr": 1e-6,
+        "image_px": asked.global_px or 224, "global_px": 224, "local_px": 96, "local_views": 8,
+        "gentle_jitter": False, "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4),
+        "lr": 5e-4, "min_lr": 1e-6,
         "warmup_steps": _warmup(asked, steps, usual=min(10 * epoch, steps // 2)),
         "weight_decay": 0.04, "weight_decay_end": 0.4, "clip_grad": 3.0,
         "momentum": 0.996, "momentum_end": 1.0, "out_dim": 65_536, "head_hidden": 2048,
@@ -145,13 +136,9 @@ def _paper(archive: Archive, asked: PretrainConfig, steps: int) -> dict[str, Any
 
 
 def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str, str]) -> dict[str, Any]:
-    """For imagery from above: values that follow the size of the tiles, of the archive and of the training.
-
-    The preset `demo` is this with a network and a method for minutes of CPU.
-    """
-    demo = asked.preset == "demo"
+    """For imagery from above: values follow the size of the tiles, of the archive and of the training."""
     size, tiles = archive.size_px, archive.tiles
-    model = asked.model or ("vit_micro" if demo else "vit_small")
+    model = asked.model or "vit_small"
     small = model in {"vit_micro", "vit_tiny"}
     patch = asked.patch_size or (4 if size < 48 else 8 if size < 112 else 16)
     reasons["patch_size"] = f"{size} px tiles become {size // patch} x {size // patch} tokens"
@@ -159,14 +146,13 @@ def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict
     reasons["momentum"] = f"the teacher averages over about a twentieth of the {steps:,} steps"
     reasons["out_dim"] = f"{tiles:,} tiles: about one prototype for 16 tiles, between 512 and 65,536"
     reasons["teacher_temp"] = f"{tiles:,} tiles: below 50,000 the loss stays flat at higher temperatures"
-    if demo:
-        reasons["method"] = "in minutes of CPU the contrastive loss learns more than DINO (docs/results.md)"
+    global_px = max(patch, size // patch * patch)
     return {
-        "method": "simclr" if demo else "dino", "model": model, "patch_size": patch, "position": "timm",
+        "method": "dino", "model": model, "patch_size": patch, "position": "timm",
         "drop_path": 0.0 if small else 0.1,
-        "global_px": max(patch, size // patch * patch),
+        "image_px": asked.global_px or global_px, "global_px": global_px,
         "local_px": max(patch, round(size * 0.45 / patch) * patch),
-        "local_views": 4 if size <= 64 else 8,
+        "local_views": 4 if size <= 64 else 8, "gentle_jitter": False,
         "global_scale": (0.4, 1.0), "local_scale": (0.05, 0.4),
         "lr": 2e-3 if small else 1e-3, "min_lr": 1e-6,
         "warmup_steps": _warmup(asked, steps, usual=round(0.1 * steps)),
@@ -178,6 +164,30 @@ def _overhead(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict
         "teacher_temp": 0.02 if tiles < 50_000 else 0.04, "warmup_teacher_temp_epochs": 0,
         "monitor_every": _ten_times(steps),
     }  # fmt: skip
+
+
+def _demo(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str, str]) -> dict[str, Any]:
+    """For minutes of a processor: `overhead` with what learned most at equal cost (docs/results/recipe.md).
+
+    A small network that contrasts; patches for 16 tokens along a tile, and views of 6 x 6 and 3 x 3 tokens,
+    so that a step costs little and many are taken. Positions are learned for the whole tile.
+    """
+    usual = asked.model_copy(update={"model": asked.model or "vit_micro"})
+    values = _overhead(archive, usual, steps, reasons)
+    patch = asked.patch_size or max(4, archive.size_px // 16 // 4 * 4)
+    side = archive.size_px // patch
+    reasons["momentum"] = "the teacher averages the last twentieth of the steps, to the end"
+    reasons["method"] = "in minutes of a processor contrast learns more than DINO (docs/results/recipe.md)"
+    reasons["patch_size"] = f"{archive.size_px} px tiles become {side} x {side} tokens"
+    reasons["global_px"] = "views of 6 x 6 tokens, local ones of 3 x 3: many cheap steps learn more than few"
+    return values | {
+        "method": "simclr", "patch_size": patch, "image_px": max(patch, side * patch),
+        "global_px": patch * min(6, side), "local_px": patch * min(3, side), "local_views": 4,
+        "gentle_jitter": True, "momentum_end": values["momentum"],
+    }  # fmt: skip
+
+
+_PRESETS = {"paper": _paper, "overhead": _overhead, "demo": _demo}
 
 
 def _warmup(asked: PretrainConfig, steps: int, *, usual: int) -> int:
@@ -193,8 +203,8 @@ def _refuse_what_simclr_ignores(given: dict[str, Any]) -> None:
     ignored = [f"--{name.replace('_', '-')}" for name in ONLY_DINO if name in given]
     if ignored:
         raise UsageError(
-            f"{', '.join(ignored)} would change nothing: --method simclr has no prototypes and no local "
-            "views. Leave them out, or use --method dino."
+            f"{', '.join(ignored)} would change nothing: --method simclr has no prototypes. "
+            "Leave them out, or use --method dino."
         )
 
 

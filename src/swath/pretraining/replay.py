@@ -21,7 +21,7 @@ from swath.pretraining.dino import STUDENT_TEMP, Dino
 from swath.pretraining.method import Contrast
 from swath.pretraining.monitor import trainable_rows
 from swath.pretraining.recipe import Recipe
-from swath.pretraining.simclr import TEMPERATURE
+from swath.pretraining.simclr import TEMPERATURE, local_loss
 from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer
 from swath.results import Result
@@ -173,11 +173,13 @@ def view_losses(trainer: Trainer, batch: Batch, step: int) -> list[float]:
     views, method = trainer.views(batch), trainer.method
     if isinstance(method, Contrast):
         projected, _ = method.project(views, None)
-        rows = projected.transpose(0, 1).flatten(0, 1)  # (2 * B, P)
+        by_view = projected.transpose(0, 1)  # (V, B, P)
+        rows = by_view[:2].flatten(0, 1)  # (2 * B, P)
         similarity = (rows @ rows.T / TEMPERATURE).fill_diagonal_(-math.inf)
         partner = (torch.arange(len(rows), device=rows.device) + len(rows) // 2) % len(rows)
         each = F.cross_entropy(similarity, partner, reduction="none").view(2, -1)
-        return [float(value) for value in each.mean(dim=1)]
+        locals_ = [local_loss(view[None], by_view[:2], temperature=TEMPERATURE) for view in by_view[2:]]
+        return [float(value) for value in (*each.mean(dim=1), *locals_)]
     assert isinstance(method, Dino), "a new method says its loss a view here"
     tiles, temperature = len(batch.rows), trainer.values_at(step).teacher_temp
     teacher_out = method.teacher.head(method.teacher.backbone(views.globals_)).float()

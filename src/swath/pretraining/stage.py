@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.arguments import command_line
+from swath.augment.views import policy_of
 from swath.config import PretrainConfig
 from swath.data.bands import TileFormat, check_same_input
 from swath.data.loader import Loader
@@ -24,7 +25,7 @@ from swath.pretraining.monitor import Evaluator, checks, trainable_rows
 from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
 from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
-from swath.pretraining.trainer import Trainer, view_policy, vit_shape
+from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
 from swath.runtime.ranks import Ranks, joined
@@ -120,7 +121,7 @@ def _train(run: Run, trainer: Trainer, tiles: Input, *, start: int, config: Pret
 def _evaluators(recipe: Recipe, tiles: Input) -> list[Evaluator]:
     if not recipe.monitor_every:
         return []
-    return checks(tiles.store, view_policy(recipe), seed=recipe.seed, device=tiles.ranks.device)
+    return checks(tiles.store, policy_of(recipe.model_dump()), seed=recipe.seed, device=tiles.ranks.device)
 
 
 def _open(config: PretrainConfig, ranks: Ranks) -> Input:

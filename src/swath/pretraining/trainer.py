@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from swath.augment.views import ViewPolicy, Views, make_views, overhead, paper
+from swath.augment.views import Views, make_views, policy_of
 from swath.data.bands import TileFormat
 from swath.data.loader import Batch
 from swath.data.normalize import standardize, to_unit
@@ -47,7 +47,7 @@ class Trainer:
         self.tile_format = tile_format
         self.ranks = ranks
         self.device = device
-        self.policy = view_policy(recipe)
+        self.policy = policy_of(recipe.model_dump())
         self.method: Method = METHODS[recipe.method](backbone.to(device), recipe, generator=generator)
         self.method.student.to(device)
         self.method.teacher.to(device)
@@ -155,13 +155,7 @@ def vit_shape(recipe: Recipe, bands: int) -> ViTShape:
         recipe.model,
         recipe.patch_size,
         in_channels=bands,
-        image_px=recipe.global_px,
+        image_px=recipe.image_px,
         drop_path=recipe.drop_path,
     )
     return replace(shape, position=recipe.position)
-
-
-def view_policy(recipe: Recipe) -> ViewPolicy:
-    build = paper if recipe.preset == "paper" else overhead
-    policy = build(global_px=recipe.global_px, local_px=recipe.local_px, local_views=recipe.local_views)
-    return replace(policy, global_scale=recipe.global_scale, local_scale=recipe.local_scale)

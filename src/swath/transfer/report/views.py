@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from swath.augment.views import ViewPolicy, Views, make_views, overhead, paper
+from swath.augment.views import ViewPolicy, Views, make_views, policy_of
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, missing
 from swath.pages.pictures import Display, Rgb, Rows, tile_figure
@@ -12,24 +12,15 @@ TILES = 3
 _EPOCHS = 4  # of two global views each, where there are no local ones
 
 
-def policy_of(run: RunFacts) -> ViewPolicy | None:
-    """The views of the run's recipe; None where it does not say (weights that were made elsewhere)."""
-    sizes = {name: run.recipe.get(name) for name in ("global_px", "local_px", "local_views")}
-    if None in sizes.values():
-        return None
-    build = paper if run.recipe.get("preset") == "paper" else overhead
-    return build(**{name: int(size) for name, size in sizes.items() if size is not None})
-
-
 def views_section(run: RunFacts, display: Display, rows: Rows) -> Section:
     """A strip a tile: the tile, its two global views, its local views (or global views of more epochs)."""
-    title, policy = "What the model saw", policy_of(run)
-    if policy is None:
+    title = "What the model saw"
+    if "global_px" not in run.recipe:  # weights that were made elsewhere
         again = missing(
             "The run does not say how its views were made.", f"swath pretrain TILES --out {run.path}"
         )
         return Section("views", title, "The crops of each tile that training compared.", again)
-    unit = display.unit(rows)
+    policy, unit = policy_of(run.recipe), display.unit(rows)
     seed, count = int(run.recipe.get("seed", 0)), len(rows)
 
     def drawn(epoch: int) -> Views:
