@@ -1,0 +1,112 @@
+"""Train facebookresearch/dino on packed tiles, so that `swath import` and `swath probe` score it beside ours.
+
+    python benchmarks/peer_run.py --peer CHECKOUT --tiles tiles.lance --out FOLDER --minutes 10 \
+        --out_dim 2048 --batch_size_per_gpu 128
+    swath import FOLDER/checkpoint.pth --out RUN --tiles tiles.lance
+    swath probe RUN tiles.lance
+
+CHECKOUT is a clone at commit 7c446df. Flags with underscores are those of its main_dino.py, with its defaults
+(patch_size 8). Its epochs are shares of the steps here: warm-up for 10 of 100 epochs is a tenth of the steps,
+however short the training. Only tiles of split train are read. Threads are those of OMP_NUM_THREADS.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from peer_dino import Checkout, PeerTraining, TrainTiles, batches
+from torch import Tensor
+
+from swath.data.store import TileStore
+from swath.models.vit import ViTShape
+
+TRIAL_STEPS, LOG_EVERY_S = 6, 10.0
+
+
+def main() -> None:
+    asked, words = parser().parse_known_args()
+    checkout, store = Checkout(asked.peer), TileStore(asked.tiles)
+    args = checkout.args(words)
+    side_px, patch = store.format.size_px, args.patch_size
+    shape = ViTShape(
+        asked.embed_dim, asked.depth, asked.heads, patch, 3, side_px, drop_path=args.drop_path_rate,
+        position="dino",
+    )  # fmt: skip
+    local_px = asked.local_px or patch * max(1, round(side_px * 96 / 224 / patch))
+    views = checkout.views(args, global_px=asked.global_px or side_px, local_px=local_px)
+    stream = batches(TrainTiles(store, views), args.batch_size_per_gpu)
+    print(f"views: 2 x {asked.global_px or side_px} px, {args.local_crops_number} x {local_px} px")
+    steps = asked.steps or steps_that_fit(checkout, args, shape, stream, minutes=asked.minutes)
+    training = PeerTraining(checkout, in_steps(args, steps), shape, epoch_steps=1)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    train(training, stream, steps=steps)
+    training.save(asked.out / "checkpoint.pth")
+    print(f"swath import {asked.out / 'checkpoint.pth'} --out RUN --tiles {asked.tiles}")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    made.add_argument("--peer", type=Path, required=True, help="a clone of facebookresearch/dino")
+    made.add_argument("--tiles", required=True, help="a pack of red, green, blue, 8 bit")
+    made.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pth")
+    length = made.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int)
+    length.add_argument("--minutes", type=float, help="as many steps as fit, by a rate measured first")
+    made.add_argument("--embed-dim", type=int, default=128)
+    made.add_argument("--depth", type=int, default=4)
+    made.add_argument("--heads", type=int, default=2)
+    made.add_argument("--global-px", type=int, help="side of the global views; that of the tiles")
+    made.add_argument("--local-px", type=int, help="side of the local views; 96/224 of the tiles'")
+    return made
+
+
+def in_steps(args: Namespace, steps: int) -> Namespace:
+    """The same with an epoch of one step, and spans of epochs at their shares of the training."""
+    spans = {
+        name: math.ceil(steps * getattr(args, name) / args.epochs)
+        for name in ("warmup_epochs", "warmup_teacher_temp_epochs", "freeze_last_layer")
+    }
+    return Namespace(**{**vars(args), **spans, "epochs": steps})
+
+
+def steps_that_fit(
+    checkout: Checkout, args: Namespace, shape: ViTShape, stream: Iterator[list[Tensor]], *, minutes: float
+) -> int:
+    """By the steps of a training that is thrown away; its time is part of the minutes."""
+    started = time.perf_counter()
+    trial = PeerTraining(checkout, in_steps(args, TRIAL_STEPS), shape, epoch_steps=1)
+    seconds = []
+    for _ in range(TRIAL_STEPS):
+        before = time.perf_counter()
+        trial.step(next(stream))
+        seconds.append(time.perf_counter() - before)
+    left_s = 60 * minutes - (time.perf_counter() - started)
+    return max(1, int(left_s / statistics.median(seconds)))
+
+
+def train(training: PeerTraining, stream: Iterator[list[Tensor]], *, steps: int) -> None:
+    """Take the steps, and print images/s and loss on the way and at the end."""
+    batch_size = training.args.batch_size_per_gpu
+    print(f"{steps} steps of {batch_size}, {torch.get_num_threads()} threads")
+    started = printed = time.perf_counter()
+    losses: list[float] = []
+    for _ in range(steps):
+        losses.append(training.step(next(stream)))
+        now = time.perf_counter()
+        if now - printed >= LOG_EVERY_S or len(losses) == steps:
+            rate = batch_size * len(losses) / (now - started)
+            recent = statistics.fmean(losses[-20:])
+            print(f"step {len(losses):6}/{steps}  {rate:7.1f} images/s  loss {recent:.4f}", flush=True)
+            printed = now
+    print(f"loss: mean of the last {min(20, steps)} steps; images/s: views, steps and reading together")
+
+
+if __name__ == "__main__":
+    main()
