@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 MINUTES ?= 3.5
 DEMO ?= swath-demo
 DATA ?=
+PEER ?=
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,10 +33,11 @@ format: setup  ## write the formatting that check asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives
+bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives PEER=/checkout/of/dino
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scores.py
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
+	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
 
 lock: setup  ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
