@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swath.runtime.run import Run
     from swath.stages import (
         audit,
+        describe,
         download,
         embed,
         export,
@@ -45,6 +46,7 @@ _HOME = {
             "index",
             "split",
             "audit",
+            "describe",
             "pack",
             "pretrain",
             "replay",
@@ -75,6 +77,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "audit",
+    "describe",
     "download",
     "embed",
     "export",

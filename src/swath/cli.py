@@ -40,6 +40,9 @@ VERBS = {
     "audit": Verb(
         "swath.prepare.audit", "AuditConfig", "does test touch train on the ground? numbers and a map"
     ),
+    "describe": Verb(
+        "swath.prepare.describe", "DescribeConfig", "what is in an index or pack: counts, bands, sample tiles"
+    ),
     "pack": Verb("swath.prepare.pack", "PackConfig", "index -> tiles.lance, pixels at training speed"),
     "pretrain": Verb(
         "swath.pretraining.stage", "PretrainConfig", "tiles -> run: a network that learned without labels"

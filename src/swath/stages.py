@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swath.arguments import command_line, validate
 from swath.config import (
     AuditConfig,
+    DescribeConfig,
     DownloadConfig,
     EmbedConfig,
     ExportConfig,
@@ -28,6 +29,7 @@ from swath.config import (
 
 if TYPE_CHECKING:
     from swath.prepare.audit import AuditResult
+    from swath.prepare.describe import DescribeResult
     from swath.prepare.download import DownloadResult
     from swath.prepare.index import IndexResult
     from swath.prepare.packed import PackResult
@@ -73,6 +75,13 @@ def audit(index: Location, **settings: Any) -> "AuditResult":
     from swath.prepare.audit import run
 
     return run(validate(AuditConfig, {"index": index, **settings}))
+
+
+def describe(index: Location, **settings: Any) -> "DescribeResult":
+    """Count the tiles of an index or pack and write a page about them; settings as DescribeConfig."""
+    from swath.prepare.describe import run
+
+    return run(validate(DescribeConfig, {"index": index, **settings}))
 
 
 def pack(index: Location, *, out: Location, **settings: Any) -> "PackResult":

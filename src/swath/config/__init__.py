@@ -6,7 +6,7 @@ errors. What a run really used is another type: `swath.pretraining.recipe.Recipe
 
 from swath.config.download import DownloadConfig
 from swath.config.finetune import FinetuneConfig
-from swath.config.prepare import AuditConfig, IndexConfig, PackConfig, SplitConfig
+from swath.config.prepare import AuditConfig, DescribeConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
@@ -16,6 +16,7 @@ from swath.config.weights import ExportConfig, ImportConfig
 __all__ = [
     "AuditConfig",
     "DemoConfig",
+    "DescribeConfig",
     "DoctorConfig",
     "DownloadConfig",
     "EmbedConfig",

@@ -107,6 +107,15 @@ class AuditConfig(Settings):
     """Count tiles nearer than this to a training tile too, in metres; the side of a tile where not given."""
 
 
+class DescribeConfig(Settings):
+    """Count tiles by split, label and whatever else an index knows, and show some on a page."""
+
+    index: Location
+    """The index, or the packed tiles, to describe."""
+    out: Location | None = None
+    """The page to write (HTML); NAME.describe.html beside the index where not given."""
+
+
 class PackConfig(Settings):
     """Copy the pixels of an index into one dataset that training reads at full speed."""
 

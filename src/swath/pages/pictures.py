@@ -29,30 +29,57 @@ _TILE_PX = 160
 _SAMPLE = 256
 
 
-@dataclass(frozen=True, eq=False)
-class Display:
-    """Tiles as the network takes them (`unit`) and as an eye wants them (`rgb`).
-
-    `seen` is the format that the network was trained with. For the eye three bands are stretched from `low`
-    to `high` and brightened by `gamma`, but bytes are shown as they are: reflectances would look black,
-    because most of their range is clouds.
+@dataclass(frozen=True)
+class Eye:
+    """Tiles in [0, 1] as an eye wants them: three of `bands`, stretched from `low` to `high`, brightened by
+    `gamma`. Bytes are shown as they are; reflectances would look black: most of their range is clouds.
     """
 
-    store: TileStore
-    seen: TileFormat
+    bands: tuple[str, ...]
     low: tuple[float, ...] = (0.0, 0.0, 0.0)
     high: tuple[float, ...] = (1.0, 1.0, 1.0)
     gamma: float = 1.0
 
     @classmethod
+    def of(cls, sample: Tensor, bands: tuple[str, ...]) -> Self:
+        """Find the stretch from a sample (B, C, H, W) of the tiles."""
+        shown = sample[:, list(true_colour(bands))].transpose(0, 1).flatten(1)
+        low, high = np.percentile(shown.numpy(), (0.5, 98), axis=1)
+        return cls(bands, tuple(low.tolist()), tuple(np.maximum(high, low + 1e-6).tolist()), gamma=1.5)
+
+    def rgb(self, unit: Tensor) -> Rgb:
+        """(B, C, H, W) -> (B, H, W, 3) uint8."""
+        shown = unit[:, list(true_colour(self.bands))].permute(0, 2, 3, 1).float().numpy()
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        stretched = np.clip((shown - low) / (high - low), 0, 1) ** np.float32(1 / self.gamma)
+        return np.asarray(np.rint(stretched * 255), dtype=np.uint8)
+
+    @property
+    def colours(self) -> str:
+        """Which bands are red, green and blue."""
+        red, green, blue = (self.bands[place] for place in true_colour(self.bands))
+        stretched = "" if self.gamma == 1 else ", stretched for display"
+        return f"{red}, {green}, {blue} as red, green, blue{stretched}"
+
+
+@dataclass(frozen=True, eq=False)
+class Display:
+    """Tiles as the network takes them (`unit`) and as an eye wants them (`rgb`).
+
+    `seen` is the format that the network was trained with.
+    """
+
+    store: TileStore
+    seen: TileFormat
+    eye: Eye
+
+    @classmethod
     def of(cls, store: TileStore, seen: TileFormat) -> Self:
         """Find the stretch from a sample of the tiles."""
-        plain = cls(store, seen)
+        plain = cls(store, seen, Eye(seen.bands))
         if all(group.dtype == "uint8" for group in seen.groups):
             return plain
-        unit = plain.unit(spread_rows(len(store), _SAMPLE))[:, list(true_colour(seen.bands))]
-        low, high = np.percentile(unit.transpose(0, 1).flatten(1).numpy(), (0.5, 98), axis=1)
-        return cls(store, seen, tuple(low.tolist()), tuple(np.maximum(high, low + 1e-6).tolist()), gamma=1.5)
+        return cls(store, seen, Eye.of(plain.unit(spread_rows(len(store), _SAMPLE)), seen.bands))
 
     def unit(self, rows: Rows) -> Tensor:
         """(B, C, H, W) float32 in [0, 1] of tiles by row number."""
@@ -60,19 +87,14 @@ class Display:
 
     def rgb(self, unit: Tensor) -> Rgb:
         """(B, C, H, W) -> (B, H, W, 3) uint8."""
-        shown = unit[:, list(true_colour(self.seen.bands))].permute(0, 2, 3, 1).float().numpy()
-        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
-        stretched = np.clip((shown - low) / (high - low), 0, 1) ** np.float32(1 / self.gamma)
-        return np.asarray(np.rint(stretched * 255), dtype=np.uint8)
+        return self.eye.rgb(unit)
 
     @property
     def words(self) -> str:
         """What a caption must say about the colours."""
-        red, green, blue = (self.seen.bands[place] for place in true_colour(self.seen.bands))
-        bands = f"{red}, {green}, {blue} as red, green, blue"
-        if self.gamma == 1:
-            return f"{bands}."
-        return f"{bands}, stretched for display; the network saw the values as packed."
+        return (
+            f"{self.eye.colours}{'.' if self.eye.gamma == 1 else '; the network saw the values as packed.'}"
+        )
 
 
 def column(store: TileStore, name: str) -> list[Any]:
