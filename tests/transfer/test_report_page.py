@@ -94,6 +94,7 @@ def test_every_part_the_issue_asks_for_is_there(full: Path) -> None:
         "search",
         "attention",
         "ground",
+        "leaks",
         "views",
         "learning",
         "again",

@@ -17,6 +17,7 @@ from swath.runtime.run import Run
 from swath.transfer.backbone import FrozenBackbone, open_backbone
 from swath.transfer.report.facts import read_run_facts, read_tile_facts
 from swath.transfer.report.headline import footer, masthead
+from swath.transfer.report.leaks import leak_banner, read_leaks
 from swath.transfer.report.model_card import model_card
 from swath.transfer.report.sections import Inputs, sections
 
@@ -48,7 +49,7 @@ def run(config: ReportConfig) -> ReportResult:
     out = config.out or config.run / "report.html"
     text = page(
         f"swath report: {inputs.run.name}",
-        masthead=masthead(inputs.run, inputs.tiles),
+        masthead=masthead(inputs.run, inputs.tiles, banner=leak_banner(inputs.leaks)),
         sections=sections(inputs),
         footer=footer(inputs.run, inputs.tiles),
     )
@@ -72,6 +73,7 @@ def _open(config: ReportConfig) -> Inputs:
         run=read_run_facts(opened, backbone.weights if backbone else None),
         tiles=read_tile_facts(store, path=_as_given(config, opened)),
         display=Display.of(store, _seen(backbone, store)),
+        leaks=read_leaks(store),
         backbone=backbone,
         features=config.run / "features.parquet",
         ladder=config.ladder or Path(str(store.path)).with_name("ladder") / "ladder.json",

@@ -62,8 +62,8 @@ def verdict(probe: Row | None) -> Verdict:
     return Verdict(kind, claim, f"{numbers} {_against_statistics(probe, metric)}".strip())
 
 
-def masthead(run: RunFacts, tiles: TileFacts) -> Markup:
-    """The top of the page."""
+def masthead(run: RunFacts, tiles: TileFacts, *, banner: Markup | None = None) -> Markup:
+    """The top of the page; `banner` is what must be read before the scores."""
     probe = run.probes.get("linear") or run.probes.get("knn")
     answer = verdict(probe)
     title = f"What {run.method or 'a network'} learned from {tiles.trained:,} tiles"
@@ -73,6 +73,7 @@ def masthead(run: RunFacts, tiles: TileFacts) -> Markup:
         cards.append(_comparison(probe))
     return element(
         "header",
+        banner,
         element("div", f"swath report / {run.name}", class_="eyebrow"),
         element("h1", title),
         lead,

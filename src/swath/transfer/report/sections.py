@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from swath.errors import DataError
+from swath.geography.leaks import Leaks
 from swath.pages.maps import atlas, scene_map
 from swath.pages.markup import Markup
 from swath.pages.mosaic import Boxes, Canvas, ground_boxes, lay_out, paint, sheet
@@ -19,6 +20,7 @@ from swath.transfer.report.curves import learning_section
 from swath.transfer.report.facts import RunFacts, TileFacts
 from swath.transfer.report.galleries import Likeness, gallery_section, more_like_this
 from swath.transfer.report.ground import ground_section, sample_rows
+from swath.transfer.report.leaks import leaks_section
 from swath.transfer.report.mistakes import mistakes_section
 from swath.transfer.report.provenance import provenance_section
 from swath.transfer.report.rungs import efficiency_section, read_ladder, report_ladder
@@ -36,11 +38,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """All that the sections are made from; no backbone where the run has no checkpoint."""
+    """All that the sections are made from; no backbone where the run has no checkpoint, no leaks
+    where there is nothing to compare.
+    """
 
     run: RunFacts
     tiles: TileFacts
     display: Display
+    leaks: Leaks | None
     backbone: FrozenBackbone | None
     features: Path
     ladder: Path
@@ -72,6 +77,7 @@ def sections(inputs: Inputs) -> list[Section]:
         gallery_section(display, _likenesses(inputs, boxes), command=embed),
         _attention(inputs, samples[:TILES]),
         ground_section(tiles, display, maps=_maps(inputs, canvas, rgb, boxes)),
+        *([leaks_section(inputs.leaks, display.store)] if inputs.leaks else []),
         views_section(run, display, _trained(display, samples)[:VIEWED]),
         learning_section(run),
         provenance_section(run, tiles),
