@@ -90,7 +90,7 @@ def load_backbone(
     )
     _check_fit(report, given, wanted, allow_missing=allow_missing)
     network.load_state_dict({name: given[name] for name in report.matched}, strict=False)
-    _log.info(
+    _log.debug(
         f"weights: {len(report.matched)} tensors loaded, {len(report.missing)} missing, "
         f"{len(report.unexpected)} left out"
     )

@@ -126,7 +126,9 @@ def _evaluators(recipe: Recipe, tiles: Input) -> list[Evaluator]:
 
 def _open(config: PretrainConfig, ranks: Ranks) -> Input:
     store = TileStore(config.tiles)
-    precision = str(choose_precision(config.precision, ranks.device).dtype).removeprefix("torch.")
+    chosen = choose_precision(config.precision, ranks.device)
+    precision = str(chosen.dtype).removeprefix("torch.")
+    log.info(f"precision {precision}: {chosen.reason}")
     archive = Archive(
         tiles=len(trainable_rows(store)), size_px=store.format.size_px, bands=len(store.format.bands)
     )

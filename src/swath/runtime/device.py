@@ -33,7 +33,7 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:
-    """float32, or bfloat16 where it is asked for or the device multiplies it; the reason is logged.
+    """float32, or bfloat16 where it is asked for or the device multiplies it; with the reason, in words.
 
     asked: "auto", "float32" or "bfloat16". float16 is not offered: its range needs a scaled loss.
 
@@ -44,9 +44,7 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
         raise UsageError(
             f'no precision "{asked}"; choose {", ".join(_FORMATS)}.{did_you_mean(asked, _FORMATS)}'
         )
-    precision = _precision(asked, device)
-    _log.info("precision %s: %s", str(precision.dtype).removeprefix("torch."), precision.reason)
-    return precision
+    return _precision(asked, device)
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
