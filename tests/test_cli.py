@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from swath import storage
 from swath.cli import VERBS, main
 
 
@@ -251,21 +252,23 @@ def test_a_lack_of_memory_is_said_as_such(capsys, monkeypatch, error):
     assert "--batch-size" in errors
 
 
-def test_imagery_on_s3_is_refused_as_such(capsys, tmp_path):
-    code, _, errors = say(capsys, "index", "s3://bucket/tiles", "--out", str(tmp_path / "i.parquet"))
+@pytest.mark.parametrize(("given", "name"), [("imagery", "imagery/tile.tif"), ("scene.tif", "scene.tif")])
+def test_plain_imagery_on_s3_is_refused_in_one_line(given, name, s3, capsys, tmp_path):
+    with storage.object_aside(s3(name)) as file:
+        file.write_bytes(b"not looked at")
+    code, _, errors = say(capsys, "index", str(s3(given)), "--out", str(tmp_path / "i.parquet"))
     assert code == 2
-    assert "S3 is not supported yet" in errors
+    assert errors.count("\n") == 1
+    assert "on S3 only BigEarthNet is indexed" in errors
 
 
-def test_sigterm_ends_a_stage_in_one_line_and_leaves_nothing_behind(packed, tmp_path):
-    command = [sys.executable, "-m", "swath.cli", "pack", str(packed.with_name("split.parquet")), "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "t.lance")], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".*.tmp")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
-    if process.returncode != 0:  # it was not faster than the signal
-        assert process.returncode == 143
-        assert "stopped by Ctrl-C or SIGTERM" in errors
-        assert not list(tmp_path.iterdir())
+def test_s3_that_does_not_answer_is_said_in_one_line(capsys, tmp_path, monkeypatch):
+    with socket.socket() as closed:  # bound, and listens to nobody
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret-of-the-tests")
+        code, _, errors = say(capsys, "index", "s3://bucket/tiles", "--out", str(tmp_path / "i.parquet"))
+    assert code == 5
+    assert errors.count("\n") == 1
+    assert "AWS_ENDPOINT_URL" in errors

@@ -32,9 +32,8 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
         raise UsageError(f"no folder or file {source}. Give the folder that holds the imagery.")
     if is_archive(source):
         return "bigearthnet", "an archive"
-    if storage.is_file(source):
-        return "scenes", "one file"
-    patch = a_patch_in(source)
+    is_file = storage.is_file(source)
+    patch = None if is_file else a_patch_in(source)
     if patch is not None:
         return "bigearthnet", f"folders called like its patches ({patch})"
     if isinstance(source, S3Path):
@@ -42,7 +41,7 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
             f"{source}: of archives on S3 only BigEarthNet is indexed, and no patch of it is there. "
             "Copy the files here first."
         )
-    return _local(source, asked)
+    return ("scenes", "one file") if is_file else _local(source, asked)
 
 
 def _local(source: Path, asked: Asked) -> tuple[str, str]:
