@@ -1,3 +1,4 @@
+import logging
 import resource
 
 import pytest
@@ -64,7 +65,10 @@ def test_a_damaged_line_is_named(path, line):
         read_metrics(path)
 
 
-def test_a_full_disk_leaves_only_whole_lines_and_no_row_is_lost(path, caplog):
+def test_a_full_disk_leaves_only_whole_lines_and_no_row_is_lost(path, caplog, monkeypatch):
+    logger = logging.getLogger("swath")  # the command line's handler may write to a file, also limited
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
     log = fill(path, range(5))
     before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 9, limits[1]))

@@ -26,6 +26,7 @@ from swath.data.statistics import TileStatistics
 from swath.data.tarball import is_archive
 from swath.data.writer import TileWriter
 from swath.errors import DataError, UsageError
+from swath.files import check_is_free
 from swath.location import Location, location
 from swath.prepare.pack_archive import pack_archive
 from swath.prepare.packed import Count, PackResult, about, bad_tiles, pack_result
@@ -79,6 +80,7 @@ def run(config: PackConfig) -> PackResult:
         raise UsageError(
             f"--pixels {config.pixels} is no archive (.tar.gz); leave it out for files in a folder."
         )
+    check_is_free(config.out)
     bands = choose_bands(config.bands, index.info.bands)
     reader = TileReader(index, bands, max_pixels=config.max_pixels, scale=config.scale)
     started = time.monotonic()

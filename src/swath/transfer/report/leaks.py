@@ -25,7 +25,9 @@ _ROWS = {
 def read_leaks(store: TileStore) -> Leaks | None:
     """None where the pack has no locations, or no split to compare with train."""
     splits = store.splits()
-    if not store.located or not (splits == "train").any() or not np.isin(splits, AUDITED).any():
+    if not store.located or "crs" not in store.column_names:
+        return None
+    if not (splits == "train").any() or not np.isin(splits, AUDITED).any():
         return None
     log.info("comparing test and val with train on the ground")
     known = store.columns(*(name for name in COLUMNS if name in store.column_names))
