@@ -9,6 +9,8 @@ set -eu
 DATA=${DATA:-data}
 RUN=${RUN:-runs/bigearthnet}
 BANDS=B04,B03,B02
+GPUS=${GPUS:-8}
+WEIGHTS=${WEIGHTS:-}  # dino_deitsmall16_pretrain.pth of facebookresearch/dino, where you have it: a rung of the ladder
 
 # Prepare: the recommended 519,284 patches with the official split; pixels straight from the archive.
 swath download bigearthnet:v1 --out "$DATA"
@@ -18,12 +20,16 @@ swath split "$DATA/index.parquet" --by official --out "$DATA/split.parquet"
 [ -e "$DATA/tiles.lance" ] || \
 swath pack "$DATA/split.parquet" --pixels "$DATA/BigEarthNet-S2-v1.0.tar.gz" --bands "$BANDS" --out "$DATA/tiles.lance"
 
-# Pretrain: ViT-S/16, 100 epochs.
-swath pretrain "$DATA/tiles.lance" --out "$RUN" --method dino --model vit_small --patch-size 16 --epochs 100
+# Pretrain: ViT-S/16, 100 epochs, a process a GPU.
+swath pretrain "$DATA/tiles.lance" --out "$RUN" --method dino --model vit_small --patch-size 16 --epochs 100 --nproc "$GPUS"
 
 # DINO's own linear probe (50 epochs); the ladder from image statistics to this run; the report.
 swath probe "$RUN" "$DATA/tiles.lance" --recipe dino
-swath ladder "$DATA/tiles.lance" --runs "$RUN" --out "$RUN/ladder"
+if [ -n "$WEIGHTS" ]; then
+    swath ladder "$DATA/tiles.lance" --runs "$RUN" --weights "$WEIGHTS" --out "$RUN/ladder"
+else
+    swath ladder "$DATA/tiles.lance" --runs "$RUN" --out "$RUN/ladder"
+fi
 swath report "$RUN" --ladder "$RUN/ladder/ladder.json"
 
 python - "$RUN/probe-dino.json" <<'PYTHON'

@@ -120,7 +120,7 @@ class Watch:
         shown = self.alarm.shown(mean, self._recipe)
         return (
             f"COLLAPSE: {name}, for {WINDOWS * self._window} steps up to step {step}: {shown}. "
-            f"What helped others, in a new --out: {advice}."
+            f"Worth trying, in a new --out: {advice}."
         )
 
 
