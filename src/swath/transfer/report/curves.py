@@ -97,7 +97,7 @@ def _collapses(run: RunFacts) -> Markup | None:
             steps = [row["step"] for row in rows]
             sentences.append(
                 f"Collapse from step {steps[0]:,} to {steps[-1]:,}: {name}. "
-                "The log of the run says what helped others. "
+                "The log of the run says what is worth trying. "
             )
     return element("p", element("strong", *sentences), class_="missing") if sentences else None
 
