@@ -8,25 +8,24 @@ boxes here.
 """
 
 import argparse
-import io
 import json
 import resource
 import struct
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from bigearthnet_archive import real_patches
 
 from swath.config import IndexConfig
 from swath.data.index import IndexWriter
 from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.bigearthnet.catalogue import placed_v1
 from swath.datasets.bigearthnet.footprint import corner_of, epsg_of
-from swath.datasets.bigearthnet.lists import data_file, read_lists
+from swath.datasets.bigearthnet.lists import read_lists
 from swath.datasets.bigearthnet.patches import MORE, about, index_batches
 from swath.datasets.bigearthnet.sensors import PATCH_M, SENTINEL2
 from swath.errors import MachineError
@@ -157,7 +156,10 @@ CHILDREN = {"json": index_json, "all": index_all, "catalogue": catalogue}
 
 def write_patches(folder: Path, count: int) -> None:
     """The first patches of v1 by name: real names and places, pixels of the six real patches."""
-    real = list(real_patches().values())
+    real = [
+        {name.removeprefix(f"{patch}_"): data for name, data in files.items()}
+        for patch, files in real_patches().items()
+    ]
     patches = placed_v1(read_lists().slice(0, count)).to_pylist()
     for number, patch in enumerate(patches):
         (folder / patch["id"]).mkdir(parents=True)
@@ -167,19 +169,6 @@ def write_patches(folder: Path, count: int) -> None:
             change = moved if ending.endswith(".tif") else as_json
             held = change(data, corner, patch["tile"])
             (folder / patch["id"] / f"{patch['id']}_{ending}").write_bytes(held)
-
-
-def real_patches() -> dict[str, dict[str, bytes]]:
-    """By patch, then by what follows its name: B01.tif, labels_metadata.json."""
-    found: dict[str, dict[str, bytes]] = {}
-    with tarfile.open(fileobj=io.BytesIO(data_file("BigEarthNet-S2-Example.tar.bz2"))) as archive:
-        for member in archive:
-            if member.isfile():
-                _, patch, name = member.name.split("/")
-                content = archive.extractfile(member)
-                assert content is not None
-                found.setdefault(patch, {})[name.removeprefix(f"{patch}_")] = content.read()
-    return found
 
 
 def moved(data: bytes, corner: tuple[int, int], tile: str) -> bytes:
