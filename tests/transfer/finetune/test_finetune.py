@@ -36,7 +36,7 @@ def test_labels_are_learned_from_where_the_probe_ends(labelled):
     assert result.gain_over_frozen["accuracy"][0] == pytest.approx(
         tuned["accuracy"][0] - frozen["accuracy"][0]
     )
-    assert 1 <= result.best_epoch <= 15
+    assert 0 <= result.best_epoch <= 15
     rows = [json.loads(line) for line in (labelled / "tuned" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, result.steps + 1))
     assert sum("val_score" in row for row in rows) == 15
@@ -44,6 +44,12 @@ def test_labels_are_learned_from_where_the_probe_ends(labelled):
 
 def test_before_the_first_step_the_network_says_what_the_probe_says(labelled):
     result = tune(labelled, lr=1e-12, epochs=1)
+    assert result.gain_over_frozen["map_macro"][0] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_training_that_only_harms_ends_where_it_began(labelled):
+    result = tune(labelled, lr=50.0, epochs=1)
+    assert result.best_epoch == 0
     assert result.gain_over_frozen["map_macro"][0] == pytest.approx(0, abs=1e-6)
 
 

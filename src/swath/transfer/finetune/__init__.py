@@ -1,8 +1,8 @@
 """Stage: run + tiles with labels or masks -> a run whose network was trained on them, end to end.
 
 It begins with the head that a probe of the frozen network gives, so step 0 is as good as the probe, and what
-is gained after it is what fine-tuning is worth. The weights of the best epoch on the split `val` are kept
-(the last epoch where there is none), and tested once.
+is gained after it is what fine-tuning is worth. The weights of the best epoch on the split `val` are kept,
+the start being epoch 0 (the last epoch where there is no `val`), and tested once.
 """
 
 import logging

@@ -39,6 +39,8 @@ class Loop:
             self.trainer.restore(checkpoint.tensors, checkpoint.state)
             step = checkpoint.step
             log.info(f"Resuming from step {step}")
+        else:
+            self.trainer.end_epoch(0)  # where training does not help, the start is the best
         self.metrics.truncate_after(step)
         size, each = self.recipe.batch_size, self.recipe.steps_per_epoch
         total = self.recipe.steps * size
