@@ -28,14 +28,14 @@ from sklearn.metrics import average_precision_score
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.store import TileStore
 from swath.data.writer import TileWriter
+from swath.features.backbone import FrozenBackbone, Weights
+from swath.features.embedding import blocks_of
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.device import autocast, choose_device, choose_precision
 from swath.scores.average_precision import ClassRankings, average_precisions
 from swath.scores.intervals import Resampling, bootstrap
 from swath.scores.knn import nearest
 from swath.scores.logistic import EXACT, FOR_CHOOSING, fit_path
-from swath.transfer.backbone import FrozenBackbone, Weights
-from swath.transfer.embed import blocks_of
 
 NUM_TRAIN, NUM_TEST, NUM_QUERIES, WIDTH, CLASSES = 269_695, 125_866, 20_000, 384, 19
 STRENGTHS = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5))

@@ -15,14 +15,14 @@ from swath.config import EmbedConfig
 from swath.data.bands import TileFormat
 from swath.data.normalize import resized, standardize, to_unit
 from swath.errors import DataError, UsageError
+from swath.features.backbone import open_backbone, untrained
+from swath.features.content import Content
+from swath.features.embedding import kept_features
+from swath.features.table import Origin, origin_of, read_features, split_digest
 from swath.models.vit import VisionTransformer
 from swath.runtime.checkpoint import digest
 from swath.runtime.device import Precision
-from swath.transfer.backbone import open_backbone, untrained
-from swath.transfer.content import Content
-from swath.transfer.embed import kept_features, run
-from swath.transfer.examples import split_digest
-from swath.transfer.features import Origin, origin_of, read_features
+from swath.transfer.embed import run
 
 
 def by_hand(store, teacher, rows):

@@ -9,8 +9,8 @@ from swath.config import LadderConfig
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.writer import TileWriter
 from swath.errors import DataError, UsageError
+from swath.features.content import Content
 from swath.models.vit import VisionTransformer, ViTShape
-from swath.transfer.content import Content
 from swath.transfer.ladder import run
 from swath.transfer.photographs import photographic
 

@@ -13,11 +13,11 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from swath.config import EmbedConfig, ProbeConfig
 from swath.errors import DataError, UsageError
+from swath.features.backbone import open_backbone
+from swath.features.embedding import kept_features
 from swath.models.weights import read_metadata
-from swath.transfer.backbone import open_backbone
 from swath.transfer.baselines import image_statistics
 from swath.transfer.dino_recipe import by_dino_recipe
-from swath.transfer.embed import kept_features
 from swath.transfer.embed import run as embed
 from swath.transfer.probe import run
 

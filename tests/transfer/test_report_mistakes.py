@@ -8,8 +8,8 @@ from test_report_page import Page
 
 from swath.config import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
 from swath.errors import UsageError
+from swath.features.backbone import open_backbone
 from swath.models.weights import save_weights
-from swath.transfer.backbone import open_backbone
 from swath.transfer.embed import run as embed
 from swath.transfer.ladder import run as ladder
 from swath.transfer.probe import run as probe

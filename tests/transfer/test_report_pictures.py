@@ -7,10 +7,10 @@ import pytest
 import torch
 from mapped_tiles import FORMAT, SHAPE, pack_scene, scene_of
 
+from swath.features.backbone import FrozenBackbone, Weights
 from swath.models.vit import VisionTransformer
 from swath.pages.mosaic import ground_boxes, lay_out, paint
 from swath.pages.pictures import Display
-from swath.transfer.backbone import FrozenBackbone, Weights
 from swath.transfer.report.colours import colours_of, from_oklab
 from swath.transfer.report.galleries import more_like_this
 from swath.transfer.report.tokens import token_picture

@@ -10,8 +10,8 @@ from torch import Tensor
 from swath.data.bands import TileFormat
 from swath.data.normalize import to_unit
 from swath.data.store import TileStore
-from swath.transfer.backbone import Weights
-from swath.transfer.content import Pixels
+from swath.features.backbone import Weights
+from swath.features.content import Pixels
 
 PERCENTILES = (10, 25, 50, 75, 90)
 _BATCH = 256

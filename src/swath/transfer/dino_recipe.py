@@ -18,9 +18,9 @@ from swath.augment.crop import CROP_DRAWS, CropPolicy, random_crops
 from swath.augment.resize import cut
 from swath.data.store import TileStore
 from swath.draws import permutation, uniforms
+from swath.features.backbone import FrozenBackbone
 from swath.runtime.progress import Progress
 from swath.scores.logistic import LogisticProbe
-from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.comparison import Scores
 from swath.transfer.examples import Examples, Rows
 from swath.transfer.prediction import Prediction, answers_of

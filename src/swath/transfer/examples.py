@@ -1,6 +1,5 @@
 """The labelled tiles of a pack that a probe learns from and is tested on."""
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,14 +90,6 @@ def _check_apart(store: TileStore, train: Rows, test: Rows) -> None:
             f'{store.path}: {len(both):,} tiles are in both train and test, such as "{both[0]}"; a score '
             "on them says nothing. Index the archive again, each tile once, and split it."
         )
-
-
-def split_digest(store: TileStore) -> str:
-    """Hash of which tile is in which split and what it is labelled, whatever the order of the tiles."""
-    names = [name for name in ("id", "split", "labels") if name in store.column_names]
-    columns = store.columns(*names).to_pydict().values()
-    lines = sorted("\0".join(map(str, row)) for row in zip(*columns, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def check_splits(store: TileStore, splits: npt.NDArray[np.str_]) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 from swath.config import LadderConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
+from swath.features.embedding import kept_features
+from swath.features.table import split_digest
 from swath.files import check_output, file_aside, write_json
 from swath.transfer.baselines import IMAGE_STATISTICS, UNTRAINED
 from swath.transfer.comparison import Exam
-from swath.transfer.embed import kept_features
-from swath.transfer.examples import Examples, labelled_examples, split_digest
+from swath.transfer.examples import Examples, labelled_examples
 from swath.transfer.ladder_figure import write_figure
 from swath.transfer.ladder_page import ladder_page
 from swath.transfer.ladder_result import LadderResult

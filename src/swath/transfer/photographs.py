@@ -4,13 +4,13 @@ from pathlib import Path
 
 from swath.data.bands import BandGroup, TileFormat
 from swath.errors import UsageError
+from swath.features.backbone import FrozenBackbone, Weights
+from swath.features.content import Content
 from swath.files import sha256_of
 from swath.models.foreign import chosen_network, position_mode, shape_of_weights
 from swath.models.pickled import read_weights
 from swath.models.vit import VisionTransformer
 from swath.models.weights import check_finite, load_backbone
-from swath.transfer.backbone import FrozenBackbone, Weights
-from swath.transfer.content import Content
 
 # What torchvision's transforms, and so nearly every network trained on photographs, subtract and divide by.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

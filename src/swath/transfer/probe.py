@@ -10,18 +10,19 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
+from swath.features.backbone import FrozenBackbone, open_backbone, untrained
+from swath.features.content import Content
+from swath.features.embedding import kept_features
+from swath.features.head import Contract, head_path, save_head
+from swath.features.table import split_digest
 from swath.files import check_output, write_json
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
 from swath.transfer import segmentation
-from swath.transfer.backbone import FrozenBackbone, open_backbone, untrained
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, image_statistics
 from swath.transfer.comparison import Exam
-from swath.transfer.content import Content
 from swath.transfer.dino_recipe import by_dino_recipe
-from swath.transfer.embed import kept_features
-from swath.transfer.examples import Examples, labelled_examples, split_digest
-from swath.transfer.head import Contract, head_path, save_head
+from swath.transfer.examples import Examples, labelled_examples
 from swath.transfer.measurement import Curve, Labels, Learn, measure, say_absent, sentences
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe_result import ProbeResult

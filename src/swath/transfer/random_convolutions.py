@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from swath.data.bands import TileFormat
 from swath.data.normalize import standardize, to_unit
 from swath.data.store import TileStore
-from swath.transfer.backbone import Weights
-from swath.transfer.content import Pixels
+from swath.features.backbone import Weights
+from swath.features.content import Pixels
 from swath.transfer.examples import Rows
 
 FILTERS, SIDE_PX, BIAS = 256, 3, -1.0

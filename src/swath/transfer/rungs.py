@@ -9,14 +9,14 @@ import torch
 from swath.config import LadderConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
+from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained
+from swath.features.content import Content
+from swath.features.embedding import holds
+from swath.features.table import FeatureMaker, Origin
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.run import Run
-from swath.transfer.backbone import FrozenBackbone, Weights, open_backbone, untrained
 from swath.transfer.baselines import IMAGE_STATISTICS, RANDOM_CONVOLUTIONS, UNTRAINED, ImageStatistics
-from swath.transfer.content import Content
-from swath.transfer.embed import holds
 from swath.transfer.examples import Examples
-from swath.transfer.features import FeatureMaker, Origin
 from swath.transfer.photographs import photographic
 from swath.transfer.random_convolutions import RandomConvolutions
 

@@ -16,12 +16,12 @@ from swath.arguments import command_line
 from swath.config import FinetuneConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
+from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.files import write_json
 from swath.results import Result
 from swath.runtime.checkpoint import load_newest
 from swath.runtime.device import choose_device, choose_precision
 from swath.runtime.run import Run, check_same, claim
-from swath.transfer.backbone import FrozenBackbone, open_backbone
 from swath.transfer.finetune.labels import LabelTask
 from swath.transfer.finetune.loop import Loop
 from swath.transfer.finetune.masks import MaskTask

@@ -17,13 +17,13 @@ from swath.data.loader import Batch
 from swath.data.normalize import resized, standardize, to_unit
 from swath.data.store import TileStore
 from swath.draws import uniforms
+from swath.features.backbone import FrozenBackbone
+from swath.features.embedding import kept_features
 from swath.models.weights import load_weights, save_weights
 from swath.scores.average_precision import macro
 from swath.scores.classes import accuracy
 from swath.scores.intervals import Resampling
-from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.comparison import Exam, Scores, judge
-from swath.transfer.embed import kept_features
 from swath.transfer.examples import labelled_examples
 from swath.transfer.finetune.task import FROZEN, TUNED, Rows, TaskNetwork
 from swath.transfer.prediction import answers_of, by_logistic_regression

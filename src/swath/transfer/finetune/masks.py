@@ -15,12 +15,12 @@ from swath.data.masks import IGNORE
 from swath.data.normalize import resized, standardize, to_unit
 from swath.data.store import TileStore
 from swath.draws import uniforms
+from swath.features.backbone import FrozenBackbone
 from swath.models.dense_head import ConvDenseHead, pixel_loss
 from swath.models.weights import load_weights, save_weights
 from swath.scores.average_precision import once
 from swath.scores.intervals import Resampling
 from swath.scores.segmentation import Counts, SegmentationTable
-from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.finetune.task import FROZEN, TUNED, Rows, TaskNetwork
 from swath.transfer.segmentation.examples import masked_tiles
 from swath.transfer.segmentation.fit import fit_head

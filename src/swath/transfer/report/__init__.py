@@ -8,13 +8,13 @@ from swath.config import ReportConfig
 from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
+from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.files import file_aside
 from swath.location import location
 from swath.pages.page import page
 from swath.pages.pictures import Display
 from swath.results import Result
 from swath.runtime.run import Run
-from swath.transfer.backbone import FrozenBackbone, open_backbone
 from swath.transfer.report.facts import read_run_facts, read_tile_facts
 from swath.transfer.report.headline import footer, masthead
 from swath.transfer.report.leaks import leak_banner, read_leaks

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from swath.data.normalize import standardize
+from swath.features.backbone import FrozenBackbone
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, missing
 from swath.pages.pictures import Display, Rgb, tile_figure
-from swath.transfer.backbone import FrozenBackbone
 
 TILES = 6
 _FEWEST_TOKENS = 16  # a side: smaller grids are too coarse to see where the network looks

@@ -11,8 +11,8 @@ import numpy as np
 from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError
+from swath.features.backbone import Weights
 from swath.runtime.run import Run
-from swath.transfer.backbone import Weights
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ import shapely
 
 from swath.data.store import TileStore
 from swath.errors import SwathError
+from swath.features.backbone import FrozenBackbone
+from swath.features.head import Contract, head_path, load_head
+from swath.features.table import Origin, read_features, split_digest
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, missing, table
 from swath.pages.pictures import Display, tile_figure
-from swath.transfer.backbone import FrozenBackbone
-from swath.transfer.examples import Examples, labelled_examples, split_digest
-from swath.transfer.features import Origin, read_features
-from swath.transfer.head import Contract, head_path, load_head
+from swath.transfer.examples import Examples, labelled_examples
 
 _WORST, _CLASSES = 6, 8
 _MAP_PX = (900.0, 420.0)

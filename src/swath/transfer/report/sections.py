@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from swath.errors import DataError
+from swath.features.backbone import FrozenBackbone
+from swath.features.table import Origin, origin_of, read_features
 from swath.geography.leaks import Leaks
 from swath.pages.maps import atlas, scene_map
 from swath.pages.markup import Markup
 from swath.pages.mosaic import Boxes, Canvas, ground_boxes, lay_out, paint, sheet
 from swath.pages.page import Section
 from swath.pages.pictures import BARE, Display, Rgb, Rows
-from swath.transfer.backbone import FrozenBackbone
-from swath.transfer.features import Origin, origin_of, read_features
 from swath.transfer.report.attention import TILES, attention_section, look
 from swath.transfer.report.curves import learning_section
 from swath.transfer.report.facts import RunFacts, TileFacts

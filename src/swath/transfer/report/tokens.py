@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from swath.data.normalize import standardize
+from swath.features.backbone import FrozenBackbone
 from swath.pages.mosaic import Canvas
 from swath.pages.pictures import BARE, Rgb
-from swath.transfer.backbone import FrozenBackbone
 from swath.transfer.report.colours import colours_of
 
 _BATCH = 128

@@ -12,6 +12,7 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
+from swath.features.backbone import open_backbone, untrained
 from swath.files import check_output, write_json
 from swath.models.dense_head import DenseHead
 from swath.models.weights import save_weights
@@ -19,7 +20,6 @@ from swath.results import Result
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
 from swath.scores.segmentation import Counts
-from swath.transfer.backbone import open_backbone, untrained
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.segmentation.examples import masked_tiles
 from swath.transfer.segmentation.fit import fit_head

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swath.data.normalize import resized, standardize
+from swath.features.backbone import FrozenBackbone
 from swath.models.vit import VisionTransformer
-from swath.transfer.backbone import FrozenBackbone
 
 
 class TokenMaps(Protocol):

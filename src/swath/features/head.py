@@ -14,9 +14,9 @@ import torch
 
 from swath.data.bands import TileFormat
 from swath.errors import DataError
+from swath.features.backbone import FrozenBackbone
 from swath.models.weights import load_weights, read_metadata, save_weights
 from swath.scores.logistic import LogisticProbe
-from swath.transfer.backbone import FrozenBackbone
 
 _ARRAYS = ("weights", "bias", "mean", "std")
 _KEY = "contract"

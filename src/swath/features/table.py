@@ -4,6 +4,7 @@ GeoParquet 1.1, so QGIS and geopandas open it. Under the key `swath` of the file
 which weights and which pack the features are of: features of anything else are refused.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,10 +20,9 @@ from torch import Tensor
 from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError
+from swath.features.backbone import Weights
+from swath.features.content import Content, Pixels
 from swath.files import file_aside
-from swath.transfer.backbone import Weights
-from swath.transfer.content import Content, Pixels
-from swath.transfer.examples import split_digest
 
 SCHEMA_VERSION = 2
 _KEY = "swath"
@@ -150,6 +150,14 @@ def origin_of(path: Path) -> Origin:
             "Make them again: swath embed RUN TILES --out FILE"
         )
     return Origin(**described["origin"])
+
+
+def split_digest(store: TileStore) -> str:
+    """Hash of which tile is in which split and what it is labelled, whatever the order of the tiles."""
+    names = [name for name in ("id", "split", "labels") if name in store.column_names]
+    columns = store.columns(*names).to_pydict().values()
+    lines = sorted("\0".join(map(str, row)) for row in zip(*columns, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _schema(maker: FeatureMaker, store: TileStore) -> pa.Schema:

@@ -15,12 +15,12 @@ from torch import Tensor
 from swath.data.bands import TRUE_COLOUR, TileFormat, check_same_input, true_colour
 from swath.data.normalize import resized, standardize, to_unit
 from swath.errors import DataError, UsageError
+from swath.features.content import Content
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.models.weights import check_finite, load_backbone
 from swath.runtime.checkpoint import Checkpoint, digest
 from swath.runtime.device import autocast, choose_device, choose_precision
 from swath.runtime.run import Run
-from swath.transfer.content import Content
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from swath.errors import DataError
-from swath.transfer.features import origin_of
+from swath.features.table import origin_of
 
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):

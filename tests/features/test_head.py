@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from swath.errors import DataError
+from swath.features.backbone import open_backbone
+from swath.features.content import Content
+from swath.features.head import Contract, head_path, load_head, save_head
 from swath.models.weights import save_weights
 from swath.scores.logistic import fit_logistic
-from swath.transfer.backbone import open_backbone
-from swath.transfer.content import Content
-from swath.transfer.head import Contract, head_path, load_head, save_head
 
 
 @pytest.fixture
