@@ -3,8 +3,8 @@
 import pytest
 from mapped_tiles import probe_json
 
+from swath.pages.markdown import text
 from swath.transfer.report.headline import verdict
-from swath.transfer.report.model_card import text
 
 
 @pytest.mark.parametrize(

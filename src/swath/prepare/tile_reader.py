@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data.bands import BandGroup
+from swath.data.fetched import files_here
+from swath.data.holes import without_holes
 from swath.data.index import Index
 from swath.data.masks import IGNORE, Classes, MaskClasses, read_mask
 from swath.data.raster import Box, read_window
 from swath.errors import DataError
 from swath.location import location
-from swath.prepare.fetched import files_here
 from swath.prepare.scale import Scale, stored_groups, to_stored
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class TileReader:
                 for place, band_px in zip(source.places, source.band_px, strict=True)
             ]
             pixels = np.concatenate(layers)
-        return _without_holes(pixels, self._info.nodata, group, row["paths"][0])
+        return without_holes(pixels, self._info.nodata, group, row["paths"][0])
 
     def _read_file(
         self, root: Path, path: str, bands: tuple[int, ...], window: Box, group: BandGroup
@@ -160,19 +161,3 @@ def _window(row: dict[str, Any], band_px: float) -> Box:
     """In pixels of the band; a sixth of 66 is 11, not 11.000000000000002."""
     x, y, width, height = (row[side] * band_px for side in ("x_px", "y_px", "width_px", "height_px"))
     return (round(x, 6), round(y, 6), round(width, 6), round(height, 6))
-
-
-def _without_holes(pixels: Pixels, nodata: float | None, group: BandGroup, path: str) -> Pixels:
-    """Fill pixels without data with the mean of their band in this tile."""
-    holes = np.zeros(pixels.shape, dtype=np.bool_) if nodata is None else pixels == nodata
-    if pixels.dtype.kind == "f":
-        holes |= ~np.isfinite(pixels)
-    if not holes.any():
-        return pixels
-    filled = pixels.copy()
-    for channel, band in enumerate(group.bands):
-        good = pixels[channel][~holes[channel]]
-        if not len(good):
-            raise DataError(f"{path} is blank: band {band} has no pixel with data")
-        filled[channel][holes[channel]] = good.mean(dtype=np.float64)
-    return filled

@@ -16,6 +16,7 @@ from swath.data.normalize import resized, standardize, to_unit
 from swath.data.store import TileStore
 from swath.draws import uniforms
 from swath.features.backbone import FrozenBackbone
+from swath.features.token_maps import BackboneTokens, tokens_of
 from swath.models.dense_head import ConvDenseHead, pixel_loss
 from swath.models.weights import load_weights, save_weights
 from swath.scores.average_precision import once
@@ -26,7 +27,6 @@ from swath.transfer.segmentation.examples import masked_tiles
 from swath.transfer.segmentation.fit import fit_head
 from swath.transfer.segmentation.judge import judge_masks
 from swath.transfer.segmentation.predict import tested
-from swath.transfer.segmentation.tokens import BackboneTokens, tokens_of
 
 _TURNS = 4
 

@@ -1,15 +1,14 @@
 """MODEL_CARD.md: the same facts as the page, for people and repositories that read Markdown."""
 
-import re
 from collections.abc import Iterable, Sequence
 
+from swath.pages.markdown import bullets, indented, table, text
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
 from swath.transfer.report.headline import METRICS, baseline, verdict
 from swath.transfer.report.provenance import digests, flat
 
 _SCALING = "Values are clamped to low and high, scaled to 0 and 1, and standardised."
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
 
 
 def model_card(run: RunFacts, tiles: TileFacts) -> str:
@@ -20,34 +19,29 @@ def model_card(run: RunFacts, tiles: TileFacts) -> str:
         f"# {text(run.name)}",
         text(verdict(probe).text),
         "## Model",
-        _list(_model(run)),
+        bullets(_model(run)),
         "## Input",
         f"{shape.size_px} x {shape.size_px} px, {_gsd(tiles)}. {_SCALING}",
-        _table(
+        table(
             ["band", "low", "high", "mean", "std"],
             ([text(band), *(f"{value:.6g}" for value in values)] for band, *values in _bands(tiles)),
         ),
         "## Training data",
-        _list(_data(tiles)),
+        bullets(_data(tiles)),
         "## Scores",
         _scores(run.probes),
         "## Limits",
-        _list(_limits(tiles)),
+        bullets(_limits(tiles)),
         "## How to make it again",
-        _fenced(run.command or "(not recorded)"),
-        _list(f"{text(name)}: `{value}`" for name, value in digests(run, tiles).items()),
+        indented(run.command or "(not recorded)"),
+        bullets(f"{text(name)}: `{value}`" for name, value in digests(run, tiles).items()),
         "## Settings",
-        _table(
+        table(
             ["setting", "value"], ([text(name), text(str(value))] for name, value in flat(run.recipe).items())
         ),
         f"Written by swath {_version(run)} on {run.written}; the pictures are in report.html.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def text(value: str) -> str:
-    """One line in which Markdown and HTML are only characters."""
-    return _SPECIAL.sub(r"\\\1", " ".join(value.split()))
 
 
 def _version(run: RunFacts) -> str:
@@ -98,7 +92,7 @@ def _scores(probes: dict[str, Row]) -> str:
         for task, probe in probes.items()
     )
     return (
-        _table(["probe", "features", *(METRICS[m] for m in metrics)], rows)
+        table(["probe", "features", *(METRICS[m] for m in metrics)], rows)
         + f"\n\n95% intervals by bootstrap. {tests}."
     )
 
@@ -115,17 +109,3 @@ def _gsd(tiles: TileFacts) -> str:
 
 def _interval(value: Sequence[float] | None) -> str:
     return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]" if value and value[0] is not None else "-"
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _fenced(command: str) -> str:
-    """Indented rather than fenced, so that no text inside can end it."""
-    return "\n".join(f"    {line}" for line in command.splitlines())

@@ -13,6 +13,7 @@ from typing import Any
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import open_backbone, untrained
+from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
 from swath.files import check_output, write_json
 from swath.models.dense_head import DenseHead
 from swath.models.weights import save_weights
@@ -26,7 +27,6 @@ from swath.transfer.segmentation.fit import fit_head
 from swath.transfer.segmentation.judge import judge_masks
 from swath.transfer.segmentation.picture import save_picture
 from swath.transfer.segmentation.predict import OVERLAP, predicted, tested
-from swath.transfer.segmentation.tokens import BackboneTokens, CellStatistics, TokenMaps
 
 BASELINES = (IMAGE_STATISTICS, UNTRAINED)
 log = logging.getLogger(__name__)

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from swath.data.masks import IGNORE
 from swath.errors import DataError
+from swath.features.token_maps import TokenMaps
+from swath.features.windows import Windows
 from swath.models.dense_head import ConvDenseHead, DenseHead, LinearDenseHead, enlarged, pixel_loss
 from swath.scores.average_precision import once
 from swath.scores.logistic import LogisticProbe, fit_logistic
 from swath.scores.segmentation import SegmentationTable, confusions
 from swath.scores.strength import FOLDS, choose_strength, folds
 from swath.transfer.segmentation.examples import MaskedTiles, Rows
-from swath.transfer.segmentation.tokens import TokenMaps
-from swath.transfer.segmentation.windows import Windows
 
 MOST_TOKENS = 100_000  # of the linear head: chosen at random, 150 MB of 384 numbers each
 MOST_MAP_BYTES = 2**31  # of the convolutional head, as float16

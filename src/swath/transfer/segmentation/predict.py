@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from swath.data.masks import IGNORE
+from swath.features.token_maps import TokenMaps
+from swath.features.windows import Windows
 from swath.models.dense_head import enlarged
 from swath.runtime.progress import Progress
 from swath.scores.segmentation import Counts, confusions
 from swath.transfer.segmentation.examples import MaskedTiles, Rows
-from swath.transfer.segmentation.tokens import TokenMaps
-from swath.transfer.segmentation.windows import Windows
 
 OVERLAP = 0.5
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from swath.transfer.segmentation.windows import Windows
+from swath.features.windows import Windows
 
 
 @pytest.mark.parametrize(
