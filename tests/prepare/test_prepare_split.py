@@ -152,3 +152,96 @@ def test_random_is_refused_where_overlapping_tiles_have_no_location(tmp_path):
     with pytest.raises(UsageError, match=r"cut every 16 px.*--stride-px 32"):
         split.run(SplitConfig(**settings))
     assert sum(split.run(SplitConfig(**settings, force=True)).counts.values()) == 20
+
+
+AREAS = [
+    (area, number) for area, count in (("a", 40), ("b", 30), ("c", 20), ("d", 10)) for number in range(count)
+]
+
+
+def in_areas(index_of, **changes):
+    return index_of(
+        [
+            row(i, paths=[f"imagery/{area}/day{number % 2}/{number}.tif"], geometry=None, **changes)
+            for i, (area, number) in enumerate(AREAS)
+        ]
+    )
+
+
+def test_folders_go_whole_into_one_split_and_fill_the_block(index_of, tmp_path):
+    result = split.run(
+        SplitConfig(
+            index=in_areas(index_of), out=tmp_path / "o.parquet", by="folders", test_share=0.3, val_share=0.2
+        )
+    )
+    table = read_index(tmp_path / "o.parquet").table
+    assert table["block"].to_pylist() == [f"imagery/{area}" for area, _ in AREAS]
+    found = {block: set() for block in table["block"].to_pylist()}
+    for block, name in zip(table["block"].to_pylist(), table["split"].to_pylist(), strict=True):
+        found[block].add(name)
+    assert all(len(names) == 1 for names in found.values())
+    assert result.counts == {"train": 50, "val": 20, "test": 30}
+    assert result.blocks == 4
+
+
+def test_folders_share_out_labels_as_well_as_tiles(index_of, tmp_path):
+    rows = [
+        row(i, paths=[f"{area}/{i}.tif"], geometry=None, labels=["farm"] if area in "ab" else ["water"])
+        for i, area in enumerate("abcdef" * 20)
+    ]
+    config = SplitConfig(
+        index=index_of(rows), out=tmp_path / "o.parquet", by="folders", test_share=1 / 3, val_share=0
+    )
+    result = split.run(config)
+    assert result.counts == {"train": 80, "test": 40}
+    assert result.labels["farm"]["test"] == 0.5  # 1 of 2 folders of farms, never both or none
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ([f"{i}.tif" for i in range(9)], r'"0.tif" lies in no folder that others do not share'),
+        ([f"a/{i}.tif" for i in range(8)] + ["9.tif"], r'"9.tif" lies in no folder'),
+        ([f"{'ab'[i % 2]}/{i}.tif" for i in range(9)], r"tiles of 2 folders \(a, b\), the split needs 3"),
+        ([f"{i}/b.tif" for i in range(9)], r"a folder for each of its 9 tiles"),
+    ],
+)
+def test_folders_that_cannot_be_split_are_refused_in_one_line(index_of, tmp_path, paths, said):
+    rows = [row(i, paths=[path], geometry=None) for i, path in enumerate(paths)]
+    with pytest.raises(UsageError, match=said) as refused:
+        split.run(SplitConfig(index=index_of(rows), out=tmp_path / "o.parquet", by="folders"))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "o.parquet").exists()
+
+
+def test_folders_that_are_the_classes_are_refused(tmp_path):
+    path, classes = tmp_path / "index.parquet", ("farm", "lake", "road", "water")
+    with IndexWriter(path, replace(INFO, task="class", vocabulary=classes)) as writer:
+        rows = [
+            row(i, paths=[f"{classes[i % 4]}/{i}.tif"], labels=[classes[i % 4]], geometry=None)
+            for i in range(20)
+        ]
+        writer.append(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+    with pytest.raises(UsageError, match=r"its classes \(farm, lake, road, water, ...\)"):
+        split.run(SplitConfig(index=path, out=tmp_path / "o.parquet", by="folders"))
+
+
+def test_folders_that_show_one_place_on_several_days_are_refused(index_of, tmp_path):
+    rows = [row(i, paths=[f"year{i % 3}/{i // 3}.tif"], geometry=footprint(i // 3)) for i in range(90)]
+    with pytest.raises(UsageError, match=r"overlap training tiles of other folders on the ground"):
+        split.run(SplitConfig(index=index_of(rows), out=tmp_path / "o.parquet", by="folders"))
+
+
+@pytest.mark.parametrize(
+    ("by", "setting", "flag"),
+    [
+        ("folders", {"gap_m": 100.0}, "--gap-m"),
+        ("folders", {"force": True}, "--force"),
+        ("random", {"block_m": 100.0}, "--block-m"),
+        ("official", {"test_share": 0.3}, "--test-share"),
+        ("blocks", {"split_column": "fold"}, "--split-column"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(tmp_path, by, setting, flag):
+    with pytest.raises(ValueError, match=f"{flag} would change nothing with --by {by}"):
+        SplitConfig(index=tmp_path / "i.parquet", out=tmp_path / "o.parquet", by=by, **setting)

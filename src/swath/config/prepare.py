@@ -63,6 +63,15 @@ class IndexConfig(Settings):
     million)."""
 
 
+_SHARED_OUT = {"test_share", "val_share", "seed"}
+_SPLIT_NO_EFFECT = {
+    "official": {*_SHARED_OUT, "block_m", "gap_m", "force"},
+    "random": {"block_m", "gap_m", "split_column"},
+    "blocks": {"split_column", "force"},
+    "folders": {"block_m", "gap_m", "split_column", "force"},
+}
+
+
 class SplitConfig(Settings):
     """Say which tiles train, validate and test."""
 
@@ -70,11 +79,11 @@ class SplitConfig(Settings):
     """The index to split."""
     out: Location
     """The index to write."""
-    by: Literal["official", "random", "blocks"] = "blocks"
+    by: Literal["official", "random", "blocks", "folders"] = "blocks"
     """official: keep the split of the data set; random: seeded; blocks: whole places, so that test is
-    elsewhere."""
+    elsewhere; folders: whole folders, for an archive with a folder an area and no locations."""
     test_share: Share = 0.2
-    """Share of the tiles for test; whole blocks are taken until they hold about that many (blocks)."""
+    """Share of the tiles for test; whole blocks or folders are taken until they hold about that many."""
     val_share: Share = 0.1
     """The same for validation; 0 for none."""
     seed: Seed = 0
@@ -86,6 +95,14 @@ class SplitConfig(Settings):
     """For official: the column that holds the split."""
     force: bool = False
     """Split at random even where tiles overlap on the ground."""
+
+    @model_validator(mode="after")
+    def _without_settings_of_no_effect(self) -> Self:
+        idle = self.model_fields_set & _SPLIT_NO_EFFECT[self.by]
+        if idle:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(idle))
+            raise ValueError(f"{flags} would change nothing with --by {self.by}")
+        return self
 
     @model_validator(mode="after")
     def _something_left_to_train_on(self) -> Self:

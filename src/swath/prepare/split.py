@@ -15,6 +15,7 @@ from swath.geography.blocks import BlockGrid, block_split, overlaps_on_ground
 from swath.geography.places import Places, find_places
 from swath.geography.shares import SPLITS, Shares, divergence, label_shares, random_split
 from swath.location import Location
+from swath.prepare.folders import folder_split
 from swath.results import Result
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ def run(config: SplitConfig) -> SplitResult:
         DataError: the index is bad, or holds a split that is none of train, val, test and gap.
     """
     index = read_index(config.index)
-    columns = {"official": _official, "random": _random, "blocks": _blocks}[config.by](index, config)
+    ways = {"official": _official, "random": _random, "blocks": _blocks, "folders": _folders}
+    columns = ways[config.by](index, config)
     table = _replaced(index.table, split=columns.splits, block=columns.blocks)
     with IndexWriter(config.out, index.info, more=index.more) as writer:
         writer.append(table)
@@ -161,6 +163,12 @@ def _blocks(index: Index, config: SplitConfig) -> _Columns:
         pa.array(found.blocks.tolist(), pa.string()),
         found.num_blocks,
     )
+
+
+def _folders(index: Index, config: SplitConfig) -> _Columns:
+    splits, folders = folder_split(index, config.index, _shares(config), seed=config.seed)
+    count = len(np.unique(folders))
+    return _Columns(pa.array(splits.tolist(), pa.string()), pa.array(folders.tolist(), pa.string()), count)
 
 
 def _places(index: Index) -> Places:

@@ -53,8 +53,8 @@ class Exam:
             )
         if self.by == "block" and self.resampling.num_groups < _FEW_BLOCKS:
             log.warning(
-                f"test tiles lie in {self.resampling.num_groups} blocks only: intervals are rough. Smaller "
-                "blocks, with swath split --block-m, make them better"
+                f"test tiles lie in {self.resampling.num_groups} blocks only: intervals are rough. More of "
+                "them in test, or smaller ones, make them better: swath split --test-share, --block-m"
             )
 
     @property
