@@ -42,6 +42,11 @@ def test_labels_are_learned_from_where_the_probe_ends(labelled):
     assert sum("val_score" in row for row in rows) == 15
 
 
+@pytest.mark.parametrize("task", ["labels", "masks"])
+def test_a_processor_that_multiplies_bfloat16_learns_too(labelled, task):
+    assert tune(labelled, task=task, epochs=1, precision="bfloat16").steps > 0
+
+
 def test_before_the_first_step_the_network_says_what_the_probe_says(labelled):
     result = tune(labelled, lr=1e-12, epochs=1)
     assert result.gain_over_frozen["map_macro"][0] == pytest.approx(0, abs=1e-6)

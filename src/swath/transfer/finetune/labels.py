@@ -73,7 +73,7 @@ class LabelTask:
 
     def loss(self, network: TaskNetwork, batch: Batch, keep: Tensor | None) -> Tensor:
         device = self._backbone.device
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # products here are of pixels
             images = self._augmented(batch)
         logits = _logits(network, images, keep).float()
         truth = torch.from_numpy(self._labels[batch.rows]).to(device)
