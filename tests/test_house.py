@@ -21,7 +21,7 @@ PUBLIC = {
     "DataError", "MachineError", "Run", "Stopped", "SwathError", "TileDataset", "TrainingError", "UsageError",
     "audit", "describe", "download", "embed", "export", "finetune", "import_weights", "index", "ladder",
     "pack", "pretrain", "probe", "replay",
-    "report", "split",
+    "report", "split", "bundle", "verify", "load",
 }  # fmt: skip
 INDEX_ADDRESS = re.compile(r"https?://[^\s\"']+/(simple|packages)/|index-url +http", re.IGNORECASE)
 

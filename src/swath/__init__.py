@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swath.runtime.run import Run
     from swath.stages import (
         audit,
+        bundle,
         describe,
         download,
         embed,
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
         import_weights,
         index,
         ladder,
+        load,
         pack,
         pretrain,
         probe,
         replay,
         report,
         split,
+        verify,
     )
 
 _HOME = {
@@ -57,6 +60,9 @@ _HOME = {
             "ladder",
             "finetune",
             "report",
+            "bundle",
+            "verify",
+            "load",
         ),
         "swath.stages",
     ),
@@ -77,6 +83,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "audit",
+    "bundle",
     "describe",
     "download",
     "embed",
@@ -85,12 +92,14 @@ __all__ = [
     "import_weights",
     "index",
     "ladder",
+    "load",
     "pack",
     "pretrain",
     "probe",
     "replay",
     "report",
     "split",
+    "verify",
 ]
 
 

@@ -68,6 +68,12 @@ VERBS = {
     "finetune": Verb(
         "swath.transfer.finetune", "FinetuneConfig", "run + labels or masks -> a run trained end to end"
     ),
+    "bundle": Verb(
+        "swath.serve.bundle.stage",
+        "BundleConfig",
+        "run + head -> one folder that others use, with its contract",
+    ),
+    "verify": Verb("swath.serve.bundle.verify", "VerifyConfig", "is a bundle or run still what was written?"),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swath.arguments import command_line, validate
 from swath.config import (
     AuditConfig,
+    BundleConfig,
     DescribeConfig,
     DownloadConfig,
     EmbedConfig,
@@ -25,6 +26,7 @@ from swath.config import (
     ReplayConfig,
     ReportConfig,
     SplitConfig,
+    VerifyConfig,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from swath.pretraining.import_weights import ImportResult
     from swath.pretraining.replay import Replay
     from swath.runtime.run import Run
+    from swath.serve.bundle.model import Model
+    from swath.serve.bundle.stage import BundleResult
+    from swath.serve.bundle.verify import VerifyResult
     from swath.transfer.embed import EmbedResult
     from swath.transfer.finetune import FinetuneResult
     from swath.transfer.ladder_result import LadderResult
@@ -160,3 +165,24 @@ def report(run: Location, **settings: Any) -> "ReportResult":
     from swath.transfer.report import run as stage
 
     return stage(validate(ReportConfig, {"run": run, **settings}))
+
+
+def bundle(run: Location, *, out: Location, **settings: Any) -> "BundleResult":
+    """Make the folder `out` of a run, its head and its preprocessing contract; settings as BundleConfig."""
+    from swath.serve.bundle.stage import run as stage
+
+    return stage(validate(BundleConfig, {"run": run, "out": out, **settings}))
+
+
+def verify(path: Location) -> "VerifyResult":
+    """Compare every file of a bundle or run with the hashes written beside it."""
+    from swath.serve.bundle.verify import run
+
+    return run(validate(VerifyConfig, {"path": path}))
+
+
+def load(path: Location) -> "Model":
+    """The network and head of a bundle: `model.embed(tiles)`, `model.predict(tiles)`."""
+    from swath.serve.bundle.model import load as opened
+
+    return opened(path)

@@ -8,6 +8,7 @@ from swath.config.download import DownloadConfig
 from swath.config.finetune import FinetuneConfig
 from swath.config.prepare import AuditConfig, DescribeConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
+from swath.config.serving import BundleConfig, VerifyConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
 from swath.config.transfer import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
@@ -15,6 +16,7 @@ from swath.config.weights import ExportConfig, ImportConfig
 
 __all__ = [
     "AuditConfig",
+    "BundleConfig",
     "DemoConfig",
     "DescribeConfig",
     "DoctorConfig",
@@ -32,4 +34,5 @@ __all__ = [
     "ReportConfig",
     "Settings",
     "SplitConfig",
+    "VerifyConfig",
 ]

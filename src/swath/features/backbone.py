@@ -72,7 +72,11 @@ class FrozenBackbone:
 
     def features(self, groups: list[Tensor], given: TileFormat) -> Tensor:
         """Stored pixels, one (B, Cg, h, w) a group of `given`, to (B, dim) float32 on the CPU."""
-        return self.of_images(self.standardized(resized(self.unit(groups, given), self.image_px), given))
+        return self.of_images(self.images(groups, given))
+
+    def images(self, groups: list[Tensor], given: TileFormat) -> Tensor:
+        """Stored pixels, one (B, Cg, h, w) a group of `given`, to standardised (B, C, S, S) on the device."""
+        return self.standardized(resized(self.unit(groups, given), self.image_px), given)
 
     @property
     def image_px(self) -> int:
@@ -92,8 +96,13 @@ class FrozenBackbone:
     @torch.inference_mode()
     def of_images(self, images: Tensor) -> Tensor:
         """(B, C, H, W), standardised, to (B, dim) float32 on the CPU."""
+        return self.content.joined(self.tokens(images)).cpu()
+
+    @torch.inference_mode()
+    def tokens(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W), standardised, to what features are made of: see `Content.taken`."""
         with autocast(self.device, self.precision):
-            return self.content.of(self.network, images).cpu()
+            return self.content.taken(self.network, images)
 
     def with_content(self, content: Content) -> "FrozenBackbone":
         return FrozenBackbone(self.network, self.trained, self.weights, content=content, scale=self.scale)

@@ -4,11 +4,12 @@ Legend: B tiles, T tokens (class token first), D width of the network.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
+from swath.errors import DataError
 from swath.models.vit import VisionTransformer
 
 Tokens = Literal["cls", "mean", "both"]
@@ -50,16 +51,38 @@ class Content:
         """'' for the usual content, else what tells its files from others: '-cls-4'."""
         return "" if self == Content() else f"-{self.tokens}-{self.blocks}"
 
-    def of(self, network: VisionTransformer, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, dim), float32.
+    def taken(self, network: VisionTransformer, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> what features are made of: (B, T, D) float32 of each block.
 
         Raises:
             UsageError: the network has fewer blocks.
         """
         taken = [network.tokens(images)] if self.blocks == 1 else network.last_tokens(images, self.blocks)
-        return torch.cat([part for tokens in taken for part in self._parts(tokens.float())], dim=1)
+        return [tokens.float() for tokens in taken]
+
+    def joined(self, tokens: list[Tensor]) -> Tensor:
+        """(B, T, D) of each block -> (B, dim)."""
+        return torch.cat([part for of_block in tokens for part in self._parts(of_block)], dim=1)
+
+    @classmethod
+    def said(cls, words: str, *, depth: int) -> Self:
+        """The content that `str` describes by `words`, of a network of `depth` blocks.
+
+        Raises:
+            DataError: there is none.
+        """
+        for tokens in get_args(Tokens):
+            for blocks in range(1, depth + 1):
+                if str(cls(tokens, blocks)) == words:
+                    return cls(tokens, blocks)
+        raise DataError(f'no feature is called "{words[:80]}"; was it written by another version?')
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of each block, in order."""
+        return ("cls", "mean") if self.tokens == "both" else (self.tokens,)
 
     def _parts(self, tokens: Tensor) -> list[Tensor]:
         """(B, T, D) -> one or two of (B, D)."""
         parts = {"cls": tokens[:, 0], "mean": tokens[:, 1:].mean(dim=1)}
-        return list(parts.values()) if self.tokens == "both" else [parts[self.tokens]]
+        return [parts[name] for name in self.parts]

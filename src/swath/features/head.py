@@ -24,7 +24,11 @@ _KEY = "contract"
 
 @dataclass(frozen=True)
 class Contract:
-    """What a head was fitted on: class names in order, the network, the feature, and how pixels are read."""
+    """What a head was fitted on: class names in order, the network, the feature, and how pixels are read.
+
+    `tiles` is the format whose range and statistics scale the pixels: that of the run, or of the tiles that
+    the head was fitted on where those are other data.
+    """
 
     class_names: tuple[str, ...]
     checkpoint: str
@@ -35,14 +39,23 @@ class Contract:
     split: str
 
     @classmethod
-    def of(cls, backbone: FrozenBackbone, vocabulary: tuple[str, ...], *, split: str) -> "Contract":
+    def of(
+        cls,
+        backbone: FrozenBackbone,
+        vocabulary: tuple[str, ...],
+        *,
+        split: str,
+        given: TileFormat | None = None,
+    ) -> "Contract":
+        """`given`: the format of the tiles; needed only where they are other data than the run's."""
+        scaled_by = given if given is not None and backbone.scale == "tiles" else backbone.trained
         return cls(
             class_names=vocabulary,
             checkpoint=backbone.weights.checkpoint,
             features=str(backbone.content),
             scale=backbone.scale,
             image_px=backbone.image_px,
-            tiles=backbone.trained.to_json(),
+            tiles=scaled_by.to_json(),
             split=split,
         )
 
@@ -70,19 +83,36 @@ def load_head(path: Path, *, wanted: Contract) -> LogisticProbe:
     Raises:
         DataError: not a head, or one for something else; both sides are named.
     """
-    metadata = read_metadata(path)
-    if _KEY not in metadata or "task" not in metadata:
-        raise DataError(f"{path} is no head; expected a file that swath probe wrote (...-head.safetensors)")
-    stored = json.loads(metadata[_KEY])
-    _check_classes(path, tuple(stored["class_names"]), wanted.class_names)
-    _check_bands(path, stored["tiles"], wanted.tiles)
+    stored = read_contract(path)
+    _check_classes(path, stored.class_names, wanted.class_names)
+    _check_bands(path, stored.tiles, wanted.tiles)
     for name in ("checkpoint", "features", "scale", "image_px"):
-        if stored[name] != getattr(wanted, name):
-            found, expected = str(stored[name])[:60], str(getattr(wanted, name))[:60]
+        if getattr(stored, name) != getattr(wanted, name):
+            found, expected = str(getattr(stored, name))[:60], str(getattr(wanted, name))[:60]
             raise DataError(
                 f"{path} was fitted on features of {name} {found}; these are of {name} {expected}. "
                 "Fit a head for this run: swath probe RUN TILES"
             )
+    return read_probe(path)
+
+
+def read_contract(path: Path) -> Contract:
+    """What the head in a file was fitted on.
+
+    Raises:
+        DataError: it is no head.
+    """
+    metadata = read_metadata(path)
+    if _KEY not in metadata or "task" not in metadata:
+        raise DataError(f"{path} is no head; expected a file that swath probe wrote (...-head.safetensors)")
+    stored = json.loads(metadata[_KEY])
+    return Contract(**{**stored, "class_names": tuple(stored["class_names"])})
+
+
+def read_probe(path: Path) -> LogisticProbe:
+    """The probe of a head, whatever it was fitted on; raises DataError as `read_contract`."""
+    read_contract(path)
+    metadata = read_metadata(path)
     arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in load_weights(path).items()}
     task: Any = metadata["task"]
     return LogisticProbe(**arrays, strength=float(metadata["strength"]), task=task)

@@ -3,9 +3,13 @@
 Legend: B images, D numbers a token, n tokens along a side, K classes.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from swath.errors import DataError
 
 HIDDEN = 128
 
@@ -50,6 +54,25 @@ class ConvDenseHead(nn.Module):
 
 
 DenseHead = LinearDenseHead | ConvDenseHead
+
+
+def dense_head_of(tensors: Mapping[str, Tensor]) -> DenseHead:
+    """The head whose `state_dict` these are; which of the two, and its sizes, are read off their shapes.
+
+    Raises:
+        DataError: they are of neither.
+    """
+    try:
+        if "gather.weight" in tensors:
+            hidden, dim = tensors["gather.weight"].shape[:2]
+            head: DenseHead = ConvDenseHead(dim, len(tensors["classify.bias"]), hidden=hidden)
+        else:
+            num_classes, dim = tensors["weight"].shape
+            head = LinearDenseHead(dim, num_classes)
+        head.load_state_dict(dict(tensors))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"no head of a segmentation: {', '.join(list(tensors)[:5])}") from error
+    return head
 
 
 def enlarged(logits: Tensor, size_px: int) -> Tensor:

@@ -67,7 +67,7 @@ def run(config: ProbeConfig) -> ProbeResult | SegmentationResult:
         out=out,
     )
     if (probe := curves[PRETRAINED].rows[-1].probe) is not None:
-        contract = Contract.of(backbone, examples.vocabulary, split=split_digest(store))
+        contract = Contract.of(backbone, examples.vocabulary, split=split_digest(store), given=store.format)
         save_head(head_path(out), probe, contract)
     write_json(out, result.to_json())
     return result

@@ -137,6 +137,7 @@ def _resolve(config: FinetuneConfig, task: Task, backbone: FrozenBackbone) -> Fi
 def _checkpoint_state(backbone: FrozenBackbone, store: TileStore, task: Task) -> dict[str, object]:
     return {
         "method": f"finetune on {task.name}",
+        "task": store.task if task.name == "labels" else "segmentation",
         "vit": backbone.network.shape.to_json(),
         "tiles": backbone.trained.to_json(),
         "vocabulary": list(task.vocabulary),
