@@ -19,8 +19,8 @@ PYTHON_FILES = sorted(
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "common", "misc", "base", "core", "manager"}
 PUBLIC = {
     "DataError", "MachineError", "Run", "Stopped", "SwathError", "TileDataset", "TrainingError", "UsageError",
-    "audit", "describe", "download", "embed", "export", "finetune", "import_weights", "index", "ladder",
-    "pack", "pretrain", "probe", "replay",
+    "audit", "describe", "download", "embed", "explore", "export", "finetune", "import_weights", "index",
+    "ladder", "pack", "pretrain", "probe", "replay",
     "report", "split", "bundle", "verify", "load",
 }  # fmt: skip
 INDEX_ADDRESS = re.compile(r"https?://[^\s\"']+/(simple|packages)/|index-url +http", re.IGNORECASE)

@@ -74,6 +74,11 @@ VERBS = {
         "run + head -> one folder that others use, with its contract",
     ),
     "verify": Verb("swath.serve.bundle.verify", "VerifyConfig", "is a bundle or run still what was written?"),
+    "explore": Verb(
+        "swath.serve.explore",
+        "ExploreConfig",
+        "run -> a page in the browser: map, plot, labels by example",
+    ),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
 }
 

@@ -15,6 +15,7 @@ from swath.config import (
     DescribeConfig,
     DownloadConfig,
     EmbedConfig,
+    ExploreConfig,
     ExportConfig,
     FinetuneConfig,
     ImportConfig,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from swath.serve.bundle.model import Model
     from swath.serve.bundle.stage import BundleResult
     from swath.serve.bundle.verify import VerifyResult
+    from swath.serve.explore import ExploreResult
     from swath.transfer.embed import EmbedResult
     from swath.transfer.finetune import FinetuneResult
     from swath.transfer.ladder_result import LadderResult
@@ -158,6 +160,13 @@ def finetune(run: Location, tiles: Location, *, out: Location, **settings: Any) 
     from swath.transfer.finetune import run as stage
 
     return stage(validate(FinetuneConfig, {"run": run, "tiles": tiles, "out": out, **settings}))
+
+
+def explore(run: Location, **settings: Any) -> "ExploreResult":
+    """Serve a page about the archive of a run until Ctrl-C or SIGTERM; settings as ExploreConfig."""
+    from swath.serve.explore import run as stage
+
+    return stage(validate(ExploreConfig, {"run": run, **settings}))
 
 
 def report(run: Location, **settings: Any) -> "ReportResult":

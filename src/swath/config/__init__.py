@@ -5,6 +5,7 @@ errors. What a run really used is another type: `swath.pretraining.recipe.Recipe
 """
 
 from swath.config.download import DownloadConfig
+from swath.config.explore import ExploreConfig
 from swath.config.finetune import FinetuneConfig
 from swath.config.prepare import AuditConfig, DescribeConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
@@ -22,6 +23,7 @@ __all__ = [
     "DoctorConfig",
     "DownloadConfig",
     "EmbedConfig",
+    "ExploreConfig",
     "ExportConfig",
     "FinetuneConfig",
     "ImportConfig",
