@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         probe,
         replay,
         report,
+        search,
         split,
         verify,
     )
@@ -65,6 +66,7 @@ _HOME = {
             "bundle",
             "verify",
             "load",
+            "search",
         ),
         "swath.stages",
     ),
@@ -101,6 +103,7 @@ __all__ = [
     "probe",
     "replay",
     "report",
+    "search",
     "split",
     "verify",
 ]

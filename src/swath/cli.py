@@ -80,6 +80,7 @@ VERBS = {
         "run -> a page in the browser: map, plot, labels by example",
     ),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
+    "search": Verb("swath.serve.search", "SearchConfig", "features -> the tiles most like one tile or place"),
 }
 
 

@@ -26,6 +26,7 @@ from swath.config import (
     ProbeConfig,
     ReplayConfig,
     ReportConfig,
+    SearchConfig,
     SplitConfig,
     VerifyConfig,
 )
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from swath.serve.bundle.stage import BundleResult
     from swath.serve.bundle.verify import VerifyResult
     from swath.serve.explore import ExploreResult
+    from swath.serve.search import SearchResult
     from swath.transfer.embed import EmbedResult
     from swath.transfer.finetune import FinetuneResult
     from swath.transfer.ladder_result import LadderResult
@@ -195,3 +197,10 @@ def load(path: Location) -> "Model":
     from swath.serve.bundle.model import load as opened
 
     return opened(path)
+
+
+def search(features: Location, **settings: Any) -> "SearchResult":
+    """Find the tiles of `features` most like one (`like`); settings as SearchConfig."""
+    from swath.serve.search import run
+
+    return run(validate(SearchConfig, {"features": features, **settings}))

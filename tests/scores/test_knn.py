@@ -35,7 +35,7 @@ def test_multi_label_votes_equal_plain_loops_whatever_the_blocks(monkeypatch, bl
     labels = np.eye(4, dtype=np.uint8)[classes]
     labels[:, 0] |= labels[:, 2]
     monkeypatch.setattr(knn, "_QUERY_BLOCK", blocks[0])
-    monkeypatch.setattr(knn, "_TRAIN_BLOCK", blocks[1])
+    monkeypatch.setattr(knn, "_KEY_BLOCK", blocks[1])
     expected = by_plain_loops(train, labels, queries, k=20, temperature=0.07)
     np.testing.assert_allclose(knn_scores(train, labels, queries), expected, atol=1e-5)
 

@@ -9,6 +9,7 @@ from swath.config.explore import ExploreConfig
 from swath.config.finetune import FinetuneConfig
 from swath.config.prepare import AuditConfig, DescribeConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
+from swath.config.search import SearchConfig
 from swath.config.serving import BundleConfig, VerifyConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
@@ -34,6 +35,7 @@ __all__ = [
     "ProbeConfig",
     "ReplayConfig",
     "ReportConfig",
+    "SearchConfig",
     "Settings",
     "SplitConfig",
     "VerifyConfig",

@@ -16,6 +16,7 @@ from swath.data.bands import TRUE_COLOUR, TileFormat, check_same_input, true_col
 from swath.data.normalize import resized, standardize, to_unit
 from swath.errors import DataError, UsageError
 from swath.features.content import Content
+from swath.location import absolute
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.models.weights import check_finite, load_backbone
 from swath.runtime.checkpoint import Checkpoint, digest
@@ -29,11 +30,14 @@ Scale = Literal["run", "tiles", "photo"]
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights, so that features can be matched to them: checkpoint digest, step, and whose."""
+    """Which weights, so that features can be matched to them: checkpoint digest, step, whose, and the folder
+    of their run where they have one.
+    """
 
     checkpoint: str
     step: int
     whose: str
+    run: str | None = None
 
 
 class FrozenBackbone:
@@ -174,7 +178,7 @@ def open_backbone(run: Run, *, whose: str = "teacher", content: Content | None =
     check_finite(backbone, where=f"{checkpoint.path}, {whose},")
     network = VisionTransformer(shape)
     load_backbone(network, backbone)
-    weights = Weights(digest(checkpoint.path), checkpoint.step, whose)
+    weights = Weights(digest(checkpoint.path), checkpoint.step, whose, absolute(run.path))
     return FrozenBackbone(network, trained, weights, content=content)
 
 

@@ -1,12 +1,14 @@
 """features.parquet: one row a tile of a pack, in its order, with the frozen features of one network.
 
 GeoParquet 1.1, so QGIS and geopandas open it. Under the key `swath` of the file's metadata stands, as JSON,
-which weights and which pack the features are of: features of anything else are refused.
+which weights and which pack the features are of: features of anything else are refused. `crc32` is that of
+the tile's pixels, so that features can be kept for tiles that another pack holds unchanged.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,16 +25,20 @@ from swath.errors import DataError
 from swath.features.backbone import Weights
 from swath.features.content import Content, Pixels
 from swath.files import file_aside
+from swath.location import absolute
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _KEY = "swath"
 # The features of a tile stand beside these columns of the pack.
 _COLUMNS = {
     "id": pa.string(),
     "split": pa.string(),
     "labels": pa.list_(pa.string()),
+    "acquired": pa.date32(),
+    "crc32": pa.uint32(),
     "geometry": pa.binary(),
 }
+_ROW_GROUP = 8192
 
 Values = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -90,8 +96,22 @@ class Origin:
         )
 
 
+@dataclass(frozen=True)
+class About:
+    """What a features file says of itself. `run` and `tiles` are where it was made from, absolute; `run` is
+    None for features that no run made.
+    """
+
+    origin: Origin
+    dim: int
+    run: str | None
+    tiles: str
+    tile_format: TileFormat
+    vocabulary: tuple[str, ...]
+
+
 def write_features(path: Path, store: TileStore, maker: FeatureMaker, blocks: Iterable[Values]) -> None:
-    """Write blocks (B, D) of all tiles in the order of the pack; memory holds one block.
+    """Write blocks (B, D) of all tiles in the order of the pack; memory holds one group of rows.
 
     Raises:
         MachineError: the disk is full or cannot be written; a file that was there stays.
@@ -100,7 +120,7 @@ def write_features(path: Path, store: TileStore, maker: FeatureMaker, blocks: It
     schema = _schema(maker, store)
     start = 0
     with file_aside(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for block in blocks:
+        for block in _joined(blocks, _ROW_GROUP):
             writer.write_table(_table(columns.slice(start, len(block)), block, schema))
             start += len(block)
         assert start == len(store), f"features of {start} tiles for a pack of {len(store)}"
@@ -118,16 +138,52 @@ def read_features(path: Path, rows: Rows, *, origin: Origin) -> Values:
             f"{path} holds features of {found}; expected those of {origin}. "
             "Make them again: swath embed RUN TILES --out FILE"
         )
-    with pq.ParquetFile(path) as stored:
-        dim = stored.schema_arrow.field("features").type.list_size
-        values = np.empty((len(rows), dim), dtype=np.float32)
-        start = filled = 0
-        for batch in stored.iter_batches(batch_size=8192, columns=["features"]):
-            wanted = rows[filled : np.searchsorted(rows, start + len(batch))] - start
-            block = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(len(batch), dim)
-            values[filled : filled + len(wanted)] = block[wanted]
-            start, filled = start + len(batch), filled + len(wanted)
+    values = np.empty((len(rows), about(path).dim), dtype=np.float32)
+    start = filled = 0
+    for block in feature_blocks(path):
+        wanted = rows[filled : np.searchsorted(rows, start + len(block))] - start
+        values[filled : filled + len(wanted)] = block[wanted]
+        start, filled = start + len(block), filled + len(wanted)
     return values
+
+
+def read_feature(path: Path, row: int) -> Values:
+    """(D,) feature of one tile; only the rows that are stored with it are read.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _whole(path), pq.ParquetFile(path) as stored:
+        for group in range(stored.num_row_groups):
+            rows = stored.metadata.row_group(group).num_rows
+            if row < rows:
+                values = stored.read_row_group(group, columns=["features"])["features"][row].values
+                return np.array(values.to_numpy(zero_copy_only=False))
+            row -= rows
+    raise IndexError(f"{path} has no row {row}")
+
+
+def feature_blocks(path: Path) -> Iterator[Values]:
+    """(B, D) features of all tiles in order, block by block.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _whole(path), pq.ParquetFile(path) as stored:
+        dim = stored.schema_arrow.field("features").type.list_size
+        for batch in stored.iter_batches(batch_size=_ROW_GROUP, columns=["features"]):
+            flat = batch.column(0).flatten().to_numpy(zero_copy_only=False)
+            yield flat.reshape(len(batch), dim).copy()  # Arrow's own memory must not be written to
+
+
+def tile_columns(path: Path) -> pa.Table:
+    """All columns but the features: id, split, labels, acquired, crc32, geometry (WKB).
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _whole(path):
+        return pq.read_table(path, columns=list(_COLUMNS))
 
 
 def origin_of(path: Path) -> Origin:
@@ -136,20 +192,42 @@ def origin_of(path: Path) -> Origin:
     Raises:
         DataError: not a features file, or one of another version.
     """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"
-        ) from error
-    described = json.loads(metadata.get(_KEY.encode(), b"{}"))
+    return about(path).origin
+
+
+def about(path: Path) -> About:
+    """What a features file says of itself.
+
+    Raises:
+        DataError: not a features file, or one of another version.
+    """
+    with _whole(path):
+        schema = pq.read_schema(path)
+    described = json.loads((schema.metadata or {}).get(_KEY.encode(), b"{}"))
     if described.get("schema_version") != SCHEMA_VERSION or "origin" not in described:
         found = described.get("schema_version", "none")
         raise DataError(
             f"{path} has features of version {found}, this swath reads {SCHEMA_VERSION}. "
             "Make them again: swath embed RUN TILES --out FILE"
         )
-    return Origin(**described["origin"])
+    return About(
+        origin=Origin(**described["origin"]),
+        dim=schema.field("features").type.list_size,
+        run=described["run"],
+        tiles=described["tiles"],
+        tile_format=TileFormat.from_json(described["tile_format"]),
+        vocabulary=tuple(described["vocabulary"]),
+    )
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"
+        ) from error
 
 
 def split_digest(store: TileStore) -> str:
@@ -160,6 +238,18 @@ def split_digest(store: TileStore) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def _joined(blocks: Iterable[Values], rows: int) -> Iterator[Values]:
+    """The same rows in blocks of at least `rows`, but for the last."""
+    held: list[Values] = []
+    for block in blocks:
+        held.append(block)
+        if sum(map(len, held)) >= rows:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
+
+
 def _schema(maker: FeatureMaker, store: TileStore) -> pa.Schema:
     described: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -168,6 +258,8 @@ def _schema(maker: FeatureMaker, store: TileStore) -> pa.Schema:
         "image_px": maker.image_px,
         "tile_format": maker.trained.to_json(),
         "vocabulary": list(store.vocabulary),
+        "run": maker.weights.run,
+        "tiles": absolute(store.path),
     }
     geometry = {"encoding": "WKB", "geometry_types": ["Polygon"]}  # no crs: WGS 84 longitude and latitude
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
