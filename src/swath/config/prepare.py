@@ -19,7 +19,7 @@ class IndexConfig(Settings):
     layout: Literal["auto", "scenes", "folder", "bigearthnet"] = "auto"
     """What the source holds: scenes to cut, ready tiles, or BigEarthNet patches."""
     labels: Path | None = None
-    """labels.csv for tiles, or polygons (.gpkg, .geojson, .shp) for scenes."""
+    """labels.csv or Parquet, by file or tile id; or polygons (.gpkg, .geojson, .shp) for scenes."""
     label_column: str | None = None
     """Column with one class a row."""
     label_columns: Names = ()

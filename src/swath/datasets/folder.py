@@ -17,7 +17,7 @@ from swath.data.index import IndexInfo, batches_of
 from swath.data.raster import RasterInfo, inspect
 from swath.data.windows import footprints, ground_resolution
 from swath.datasets import names
-from swath.datasets.labels_csv import CsvLabels, read_labels
+from swath.datasets.labels_csv import TABLES, CsvLabels, read_labels
 from swath.datasets.layout import Asked, Layout, first_few, raster_files
 from swath.errors import DataError, UsageError
 
@@ -73,9 +73,10 @@ def _labels(source: Path, files: list[str], asked: Asked) -> CsvLabels | None:
                 f"{source} has no labels.csv. Give it with --labels FILE, or leave out --label-column(s)."
             )
         return _class_folders(files)
-    if table.suffix.lower() not in {".csv", ".tsv", ".txt"}:
+    if table.suffix.lower() not in TABLES:
         raise UsageError(
-            f"tiles are labelled by a CSV file, found {table}. Polygons label scenes: --layout scenes."
+            f"tiles are labelled by a table ({', '.join(TABLES)}), found {table}. "
+            "Polygons label scenes: --layout scenes."
         )
     if not table.is_file():
         raise UsageError(f"no labels at {table}.")

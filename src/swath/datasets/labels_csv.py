@@ -1,4 +1,4 @@
-"""labels.csv: a row a file, with one class column or one 0/1 column a label."""
+"""Tables of labels, labels.csv or Parquet: a row a tile, with one class column or a 0/1 column a label."""
 
 import csv
 import logging
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
 from swath.data.index import PATH_LEAVES_ROOT
@@ -16,6 +17,7 @@ from swath.errors import DataError, UsageError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _PATH_COLUMNS = (
     "path",
     "file",
@@ -42,7 +44,7 @@ class CsvLabels:
 
 
 def read_labels(path: Path, *, label_column: str | None, label_columns: tuple[str, ...]) -> CsvLabels:
-    """Read labels.csv whole.
+    """Read a table whole; of GeoParquet the geometry is passed over.
 
     Raises:
         UsageError: it holds a class column and 0/1 columns and nothing says which; a column is not there.
@@ -64,6 +66,29 @@ def read_labels(path: Path, *, label_column: str | None, label_columns: tuple[st
 
 
 def _read(path: Path) -> pa.Table:
+    table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    if len(set(table.column_names)) != len(table.column_names) or table.num_rows == 0:
+        raise DataError(f"{path} has {table.num_rows} rows and the columns {', '.join(table.column_names)}.")
+    return table
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """Columns of text, numbers and yes or no, as text; yes and no as 1 and 0."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not a whole Parquet file ({' '.join(str(error).split())}).") from error
+    columns = {}
+    for field in table.schema:
+        kind = field.type
+        if pa.types.is_boolean(kind):
+            columns[field.name] = table[field.name].cast(pa.int8()).cast(pa.string())
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+            columns[field.name] = table[field.name].cast(pa.string())
+    return pa.table(columns)
+
+
+def _read_csv(path: Path) -> pa.Table:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             line = stream.readline()
@@ -72,16 +97,13 @@ def _read(path: Path) -> pa.Table:
         options = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
         )
-        table = arrow_csv.read_csv(
+        return arrow_csv.read_csv(
             path, parse_options=arrow_csv.ParseOptions(delimiter=delimiter), convert_options=options
         )
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{path} is not a CSV file that can be read ({' '.join(str(error).split())})."
         ) from error
-    if len(set(table.column_names)) != len(table.column_names) or table.num_rows == 0:
-        raise DataError(f"{path} has {table.num_rows} rows and the columns {', '.join(table.column_names)}.")
-    return table
 
 
 def _path_column(path: Path, names: list[str]) -> str:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +19,10 @@ from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.bigearthnet.gdf_builder import TableWriter
 from swath.datasets.detect import detect
+from swath.datasets.labels_csv import TABLES, read_labels
 from swath.datasets.layout import Asked, Layout
 from swath.datasets.masks import MaskFolder, with_masks
+from swath.datasets.tile_labels import with_tile_labels
 from swath.errors import DataError, UsageError
 from swath.location import Location, S3Path
 from swath.results import Result
@@ -128,8 +130,24 @@ def _understood(config: IndexConfig) -> tuple[str, Layout]:
     )
     logger.info(f"layout: {layout_name} ({why})")
     _refuse_what_changes_nothing(config, layout_name)
-    layout = _FIND[layout_name](config.source, asked)
+    layout = _found(config, layout_name, asked)
     return layout_name, layout if masks is None else with_masks(layout, *masks)
+
+
+def _found(config: IndexConfig, layout_name: str, asked: Asked) -> Layout:
+    """The layout; a folder finds the rows of a table by its files, the others by the ids of their tiles."""
+    table = config.labels
+    if table is None or layout_name == "folder" or table.suffix.lower() not in TABLES:
+        return _FIND[layout_name](config.source, asked)
+    if {"min_share", "partial_labels"} & config.model_fields_set:
+        raise UsageError("--min-share and --partial-labels are for polygons; a table says each tile's labels")
+    if not table.is_file():
+        raise UsageError(f"no labels at {table}.")
+    read = read_labels(table, label_column=config.label_column, label_columns=config.label_columns)
+    layout = _FIND[layout_name](
+        config.source, replace(asked, labels=None, label_column=None, label_columns=())
+    )
+    return with_tile_labels(layout, table, read)
 
 
 class _Counts:

@@ -1,7 +1,9 @@
 """What changes while the page is open: the marks of labels, and the scores that follow from them."""
 
+import shlex
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,11 +49,20 @@ class Session:
 
     def _described(self, marks: Marks) -> dict[str, Any]:
         path = self.folder.file(marks.label)
-        source = self._archive.store.info.get("root") or "SOURCE"
         return {
             "label": marks.label,
             "positive": list(marks.positive),
             "negative": list(marks.negative),
             "file": str(path),
-            "command": f'swath index {source} --labels "{path}" --out labelled.parquet',
+            "command": self._command(path),
         }
+
+    def _command(self, labels: Path) -> str:
+        """Index the same tiles again, with these labels."""
+        info = self._archive.store.info
+        words = ["swath", "index", str(info.get("root") or "SOURCE")]
+        if info.get("layout") in {"scenes", "bigearthnet"}:  # a table of labels would be taken for a folder's
+            words += ["--layout", info["layout"]]
+        if info.get("layout") == "scenes":
+            words += ["--tile-px", str(info["tile_px"]), "--stride-px", str(info["stride_px"])]
+        return shlex.join([*words, "--labels", str(labels), "--out", "labelled.parquet"])
