@@ -107,6 +107,11 @@ function lastHovered() {
   return null;
 }
 
+function openTab(tab) {
+  set({ tab });
+  $("gallery").focus({ preventScroll: true }); // arrows now go from tile to tile, not across a view
+}
+
 function nextColouring() {
   const keys = colouringsKeys().map(({ key }) => key);
   set({ colouring: keys[(keys.indexOf(state.colouring) + 1) % keys.length], spotlight: null });
@@ -124,7 +129,7 @@ function key(event) {
     "+": () => lastUsedView()?.zoom(1.6), "=": () => lastUsedView()?.zoom(1.6), "-": () => lastUsedView()?.zoom(1 / 1.6), 0: () => lastUsedView()?.fit(),
     Escape: () => set({ selected: [], spotlight: null }),
     "?": () => $("help").showModal(),
-  }[event.key] ?? (TABS[event.key - 1] ? () => set({ tab: TABS[event.key - 1] }) : null);
+  }[event.key] ?? (TABS[event.key - 1] ? () => openTab(TABS[event.key - 1]) : null);
   if (!act) return;
   event.preventDefault();
   act();

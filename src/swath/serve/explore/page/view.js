@@ -264,6 +264,7 @@ export class View {
       event.preventDefault();
       event.stopPropagation();
     });
+    this.stage.addEventListener("focus", () => { lastUsed = this; });
     for (const button of this.figure.querySelectorAll("[data-zoom]")) {
       button.addEventListener("click", () => {
         lastUsed = this;
