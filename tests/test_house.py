@@ -21,7 +21,7 @@ PUBLIC = {
     "DataError", "MachineError", "Run", "Stopped", "SwathError", "TileDataset", "TrainingError", "UsageError",
     "audit", "describe", "download", "embed", "explore", "export", "finetune", "import_weights", "index",
     "ladder", "pack", "pretrain", "probe", "replay",
-    "report", "split", "bundle", "verify", "load", "search",
+    "report", "split", "bundle", "verify", "load", "search", "predict",
 }  # fmt: skip
 INDEX_ADDRESS = re.compile(r"https?://[^\s\"']+/(simple|packages)/|index-url +http", re.IGNORECASE)
 

@@ -1,8 +1,8 @@
 """The words of a command line -> one validated settings model, with every mistake reported at once; and back.
 
-Required settings stand without a flag, in the order of the model (only `--out` always has its flag); the
-others are `--name value` or `--name=value`, switches are `--name` and `--no-name`. A `--config FILE` gives
-values that the command line overrides.
+Required settings stand without a flag, in the order of the model (only `--out` always has its flag), the last
+of them any number of times where it is a list; the others are `--name value` or `--name=value`, switches are
+`--name` and `--no-name`. A `--config FILE` gives values that the command line overrides.
 """
 
 import inspect
@@ -78,7 +78,9 @@ def validate(
 def command_line(verb: str, settings: Settings) -> str:
     """The command that gives these settings again, whether they came as words, from a file or in Python."""
     positional = positional_names(type(settings))
-    words = ["swath", verb, *(str(getattr(settings, name)) for name in positional)]
+    values = [getattr(settings, name) for name in positional]
+    words = ["swath", verb]
+    words += [str(word) for value in values for word in (value if isinstance(value, tuple) else (value,))]
     for name in type(settings).model_fields:
         if name in settings.model_fields_set and name not in positional:
             words += _flag_and_value(name, getattr(settings, name))
@@ -88,7 +90,8 @@ def command_line(verb: str, settings: Settings) -> str:
 def usage(model: type[Settings], verb: str) -> str:
     """The help page of one verb."""
     positional = positional_names(model)
-    head = f"swath {verb} {' '.join(name.upper() for name in positional)}".rstrip()
+    shown = [f"{name.upper()}{'...' * _is_list(model, name)}" for name in positional]
+    head = f"swath {verb} {' '.join(shown)}".rstrip()
     lines = [f"{head} [--flag value ...]", "", inspect.cleandoc(model.__doc__ or ""), ""]
     for name, field in model.model_fields.items():
         lines.append(f"  {_left(name, field, positional=name in positional)}")
@@ -133,7 +136,9 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
         flag, equals, value = word.partition("=")
         flag = flag.replace("_", "-")
         if not word.startswith("--"):
-            if waiting:
+            if waiting and _is_list(model, waiting[0]):
+                given.setdefault(waiting[0], []).append(word)
+            elif waiting:
                 given[waiting.pop(0)] = word
             else:
                 problems.append(f'"{word}" is one word too many')
@@ -158,10 +163,14 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
 def _value(model: type[Settings], name: str, words: list[str], waiting: list[str]) -> str:
     """The next word, taken away; of a list all words up to the next flag, once none stands for a setting."""
     taken = [words.pop(0)]
-    if not waiting and name in model.model_fields and _kind(model.model_fields[name].annotation) == _LIST:
+    if not waiting and name in model.model_fields and _is_list(model, name):
         while words and not words[0].startswith("--"):
             taken.append(words.pop(0))
     return ",".join(taken)
+
+
+def _is_list(model: type[Settings], name: str) -> bool:
+    return _kind(model.model_fields[name].annotation) == _LIST
 
 
 def _in_words(model: type[Settings], problem: dict[str, Any]) -> str:

@@ -79,6 +79,9 @@ VERBS = {
         "ExploreConfig",
         "run -> a page in the browser: map, plot, labels by example",
     ),
+    "predict": Verb(
+        "swath.serve.predict.stage", "PredictConfig", "bundle + scenes -> maps (GeoTIFF) and a table of tiles"
+    ),
     "report": Verb("swath.transfer.report", "ReportConfig", "run -> report.html, one offline page"),
     "search": Verb("swath.serve.search", "SearchConfig", "features -> the tiles most like one tile or place"),
 }
@@ -111,7 +114,7 @@ def _answer(given: list[str]) -> int:
     rest = [word for word in given if word not in {"--json", "--debug", "--quiet"}]
     try:
         with _tidy_end_by_sigterm():
-            _dispatch(rest, switches)
+            return _dispatch(rest, switches)
     except SwathError as error:
         return _refuse(str(error), error.exit_code, switches)
     except KeyboardInterrupt:
@@ -123,7 +126,6 @@ def _answer(given: list[str]) -> int:
             return _refuse("out of memory; use a smaller --batch-size, --model or --tile-px", 5, switches)
         message = f"internal error, please report it ({type(error).__name__}: {error}); --debug shows where"
         return _refuse(message, 1, switches)
-    return 0
 
 
 @contextlib.contextmanager
@@ -139,7 +141,7 @@ def _tidy_end_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _dispatch(words: list[str], switches: Switches) -> None:
+def _dispatch(words: list[str], switches: Switches) -> int:
     if not words or words[0] in {"--help", "-h", "help"}:
         print(_overview())
     elif words[0] == "--version":
@@ -149,27 +151,30 @@ def _dispatch(words: list[str], switches: Switches) -> None:
             f'no command "{words[0]}".{did_you_mean(words[0], VERBS)} `swath --help` lists them.'
         )
     else:
-        _run_verb(words[0], words[1:], switches)
+        return _run_verb(words[0], words[1:], switches)
+    return 0
 
 
-def _run_verb(name: str, words: list[str], switches: Switches) -> None:
+def _run_verb(name: str, words: list[str], switches: Switches) -> int:
+    """Exit code of the verb."""
     verb = VERBS[name]
     model = getattr(importlib.import_module("swath.config"), verb.settings)
     arguments = importlib.import_module("swath.arguments")
     if {"--help", "-h"} & set(words):
         print(arguments.usage(model, name))
-        return
+        return 0
     settings = arguments.parse(model, words)
     speaks = name != "pretrain" or _is_first_rank()
     _log_to_terminal(level=_level(switches) if speaks else logging.ERROR)
     if name == "pretrain" and _launched(settings.nproc, [name, *words], switches):
-        return
+        return 0
     result = importlib.import_module(verb.stage).run(settings)
     if not speaks:
-        return
+        return 0
     print("\n".join(result.lines()))
     if switches.json:
         print(json.dumps(result.to_json(), allow_nan=False))
+    return int(getattr(result, "exit_code", 0))
 
 
 def _is_first_rank() -> bool:

@@ -11,6 +11,11 @@ from swath.location import S3Path
 class Result:
     """Base of the frozen dataclasses that stages return."""
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0, but where some of the work could not be done and the rest was."""
+        return 0
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths as text."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}

@@ -5,6 +5,7 @@ UsageError.
 """
 
 import shlex
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from swath.config import (
     IndexConfig,
     LadderConfig,
     PackConfig,
+    PredictConfig,
     PretrainConfig,
     ProbeConfig,
     ReplayConfig,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from swath.serve.bundle.stage import BundleResult
     from swath.serve.bundle.verify import VerifyResult
     from swath.serve.explore import ExploreResult
+    from swath.serve.predict.stage import PredictResult
     from swath.serve.search import SearchResult
     from swath.transfer.embed import EmbedResult
     from swath.transfer.finetune import FinetuneResult
@@ -190,6 +193,18 @@ def verify(path: Location) -> "VerifyResult":
     from swath.serve.bundle.verify import run
 
     return run(validate(VerifyConfig, {"path": path}))
+
+
+def predict(
+    bundle: Location, scenes: Location | Sequence[Location], *, out: Location, **settings: Any
+) -> "PredictResult":
+    """Write maps and a table of each scene below the folder `out`; settings as PredictConfig.
+
+    A scene that cannot be read is in `bad` of the result; the others are done.
+    """
+    from swath.serve.predict.stage import run
+
+    return run(validate(PredictConfig, {"bundle": bundle, "scenes": scenes, "out": out, **settings}))
 
 
 def load(path: Location) -> "Model":

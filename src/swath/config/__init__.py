@@ -10,7 +10,7 @@ from swath.config.finetune import FinetuneConfig
 from swath.config.prepare import AuditConfig, DescribeConfig, IndexConfig, PackConfig, SplitConfig
 from swath.config.pretraining import PretrainConfig, ReplayConfig
 from swath.config.search import SearchConfig
-from swath.config.serving import BundleConfig, VerifyConfig
+from swath.config.serving import BundleConfig, PredictConfig, VerifyConfig
 from swath.config.settings import Settings
 from swath.config.tour import DemoConfig, DoctorConfig
 from swath.config.transfer import EmbedConfig, LadderConfig, ProbeConfig, ReportConfig
@@ -31,6 +31,7 @@ __all__ = [
     "IndexConfig",
     "LadderConfig",
     "PackConfig",
+    "PredictConfig",
     "PretrainConfig",
     "ProbeConfig",
     "ReplayConfig",

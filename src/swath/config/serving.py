@@ -1,8 +1,19 @@
-"""Settings of bundle and verify: a run -> what others use."""
+"""Settings of bundle, verify and predict: a run -> what others use, and what it says of their scenes."""
 
 from pathlib import Path
+from typing import Annotated
 
-from swath.config.settings import Settings
+from pydantic import AfterValidator, Field
+
+from swath.config.settings import Locations, Names, Settings
+
+_OVERLAPS = (0.0, 0.5, 0.75)
+
+
+def _of_tiles(overlap: float) -> float:
+    if overlap not in _OVERLAPS:
+        raise ValueError("choose 0, 0.5 or 0.75, so that every tile is one of the windows")
+    return overlap
 
 
 class BundleConfig(Settings):
@@ -23,3 +34,23 @@ class VerifyConfig(Settings):
 
     path: Path
     """Folder of a bundle or of a run."""
+
+
+class PredictConfig(Settings):
+    """Say what is where on scenes of any size: maps as Cloud-Optimised GeoTIFF, and a table of tiles."""
+
+    bundle: Path
+    """Folder of a bundle; one without a head gives features of tiles."""
+    scenes: Locations
+    """Scenes, folders of scenes, or places on S3 (s3://bucket/prefix)."""
+    out: Path
+    """Folder that gets one folder a scene; scenes that are done are not done again."""
+    overlap: Annotated[float, AfterValidator(_of_tiles)] = 0.5
+    """Share of a window that the next one covers too: 0, 0.5 or 0.75; 1, 4 or 16 looks at each pixel."""
+    multiply: Annotated[float, Field(gt=0)] | None = None
+    """What turns the values of the scenes into the unit that the network was trained on: 10000 for
+    reflectance in 0..1 where that was x 10,000; 1 where only the type of the pixels differs."""
+    bands: Names = ()
+    """Names of the bands of files that do not name them, in their order: B02,B03,B04,B08."""
+    max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
+    """Refuse scenes that declare more pixels in a band than this."""

@@ -28,6 +28,15 @@ def _location(value: Any) -> Any:
 Location = Annotated[
     Path | S3Path, BeforeValidator(_location), PlainSerializer(str, return_type=str, when_used="json")
 ]
+
+
+def _locations(value: Any) -> Any:
+    """One place, or several."""
+    several = [value] if isinstance(value, str | os.PathLike | S3Path) else value
+    return tuple(several) if isinstance(several, list | tuple) else value
+
+
+Locations = Annotated[tuple[Location, ...], BeforeValidator(_locations), Field(min_length=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

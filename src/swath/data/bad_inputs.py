@@ -63,7 +63,7 @@ class BadInputs:
                 storage.remove(listing)  # of an earlier try
             return
         if listing:
-            _write(listing, self.found)
+            write_listing(listing, self.found)
         share = len(self.found) / looked_at
         count = f"{len(self.found):,} of {looked_at:,} {self.what} are bad ({share:.1%})"
         said = f"{count}: {self._first_few()}{self._where()}"
@@ -83,7 +83,7 @@ class BadInputs:
         return f" See {self.policy.listing}." if self.policy.listing else ""
 
 
-def _write(path: Location, found: list[BadInput]) -> None:
+def write_listing(path: Location, found: list[BadInput]) -> None:
     """Columns path and reason, between them the id where there are ids."""
     columns = ("path", "id", "reason") if any(bad.id for bad in found) else ("path", "reason")
     with file_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:

@@ -76,7 +76,7 @@ def inspect(path: Path, *, root: Path | None = None, max_pixels: int) -> RasterI
     with open_raster(path, driver) as raster:
         info = _raster_info(path, raster, max_pixels)
         if driver == "GTiff":
-            _check_tiff_is_whole(path, raster)
+            check_tiff_is_whole(path, raster)
         return info
 
 
@@ -236,7 +236,8 @@ def _palette(path: Path) -> str:
     return f"{path} is a palette image (pixels are colour numbers). Convert it: gdal_translate -expand rgb."
 
 
-def _check_tiff_is_whole(path: Path, raster: Any) -> None:
+def check_tiff_is_whole(path: Path, raster: Any) -> None:
+    """Raise DataError for an open GeoTIFF whose blocks go beyond the end of its file."""
     held, needed = path.stat().st_size, _tiff_end(raster)
     if held < needed:
         raise DataError(

@@ -12,6 +12,7 @@ import shapely
 
 # Rows of a scene held at once: a Sentinel-2 scene is then 11 million pixels a mask instead of 120 million.
 _STRIP_ROWS = 1024
+_TRUE_TO_SCALE = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ class Grid:
         return shares
 
 
+@dataclass(frozen=True)
+class PixelGrid:
+    """`width` x `height` pixels; `transform` (a, b, c, d, e, f) takes them to `crs`, None where unknown."""
+
+    width: int
+    height: int
+    crs: str | None
+    transform: tuple[float, ...]
+
+    def scaled(self, factor: float, size: tuple[int, int]) -> "PixelGrid":
+        """The same ground in `size` (width, height) pixels, each `factor` times as long."""
+        a, b, c, d, e, f = self.transform
+        return PixelGrid(*size, self.crs, (a * factor, b * factor, c, d * factor, e * factor, f))
+
+
 def footprints(
     crs: str, transform: tuple[float, ...], windows_px: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.object_]:
@@ -83,16 +99,29 @@ def footprints(
 
 
 def ground_resolution(crs: str, transform: tuple[float, ...], *, at_px: tuple[float, float]) -> float:
-    """Metres a pixel: of the map for projected systems (10 for Sentinel-2), else of the ground at `at_px`."""
-    a, b, c, d, e, f = transform
+    """Metres a pixel: of the map where that is true to scale, to 5 % (10 for Sentinel-2), else of the ground
+    at `at_px` (degrees, Web Mercator).
+    """
+    a, b, _, d, e, _ = transform
     system = pyproj.CRS.from_user_input(crs)
-    if not system.is_geographic:
-        return float(np.sqrt(abs(a * e - b * d)) * system.axis_info[0].unit_conversion_factor)
+    on_ground = float(np.sqrt(np.prod(pixel_sides_m(crs, transform, at_px=at_px))))
+    if system.is_geographic:
+        return on_ground
+    on_map = float(np.sqrt(abs(a * e - b * d)) * system.axis_info[0].unit_conversion_factor)
+    return on_ground if abs(on_ground / on_map - 1) > _TRUE_TO_SCALE else on_map
+
+
+def pixel_sides_m(
+    crs: str, transform: tuple[float, ...], *, at_px: tuple[float, float]
+) -> tuple[float, float]:
+    """Metres on the ground along one pixel of a row and of a column, at `at_px`."""
+    a, b, c, d, e, f = transform
     x, y = at_px
-    lon = np.asarray([a * (x + i) + b * (y + j) + c for i, j in ((0, 0), (1, 0), (0, 1))])
-    lat = np.asarray([d * (x + i) + e * (y + j) + f for i, j in ((0, 0), (1, 0), (0, 1))])
+    xs = np.asarray([a * (x + i) + b * (y + j) + c for i, j in ((0, 0), (1, 0), (0, 1))])
+    ys = np.asarray([d * (x + i) + e * (y + j) + f for i, j in ((0, 0), (1, 0), (0, 1))])
+    lon, lat = _to_lonlat(crs).transform(xs, ys)
     _, _, sides = pyproj.Geod(ellps="WGS84").inv(lon[[0, 0]], lat[[0, 0]], lon[1:], lat[1:])
-    return float(np.sqrt(sides[0] * sides[1]))
+    return float(sides[0]), float(sides[1])
 
 
 def bounds_of(transform: tuple[float, ...], width: int, height: int) -> tuple[float, float, float, float]:

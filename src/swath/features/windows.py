@@ -41,7 +41,7 @@ class Windows:
 
     def blended(self, images: Tensor, logits_of: Seen) -> Tensor:
         """(B, K, H, H) weighted mean of what `logits_of` says of windows: (B, C, W, W) -> (B, K, W, W)."""
-        weight = self._weight(images.device)
+        weight = edge_weight(self.side_px, images.device)
         total: Tensor | None = None
         weights = torch.zeros(images.shape[-2:], device=images.device)
         for rows, columns, window in self.cut(images):
@@ -55,8 +55,9 @@ class Windows:
         assert total is not None
         return total / weights
 
-    def _weight(self, device: torch.device) -> Tensor:
-        """(W, W), 1 in the middle, falling linearly to the edges, never 0."""
-        ramp = torch.arange(1, self.side_px + 1, device=device, dtype=torch.float32)
-        line = torch.minimum(ramp, ramp.flip(0)) / ((self.side_px + 1) / 2)
-        return torch.outer(line, line)
+
+def edge_weight(side_px: int, device: torch.device | None = None) -> Tensor:
+    """(W, W), 1 in the middle, falling linearly to the edges, never 0."""
+    ramp = torch.arange(1, side_px + 1, device=device, dtype=torch.float32)
+    line = torch.minimum(ramp, ramp.flip(0)) / ((side_px + 1) / 2)
+    return torch.outer(line, line)

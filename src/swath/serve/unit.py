@@ -48,6 +48,6 @@ def _refuse(
     low, high = np.percentile(told, [1, 99])
     raise DataError(
         f"{where} hold values from {low:.4g} to {high:.4g}; the network was trained on about "
-        f"{min(tiles.low):.4g} to {max(tiles.high):.4g}: far {other[0]}. Another unit? "
-        f"In another unit? Multiply by about {other[1]:g} (swath predict --multiply {other[1]:g})."
+        f"{min(tiles.low):.4g} to {max(tiles.high):.4g}: these are far {other[0]}. In another unit? "
+        f"Multiply by about {other[1]:g} (swath predict --multiply {other[1]:g})."
     )

@@ -1,0 +1,77 @@
+"""What a head says of overlapping windows, put together to one map, strip by strip from the top.
+
+Where windows overlap, decisions are averaged, each weighted the less the nearer the edge of its window is;
+only then they become probabilities, as `swath probe --task segmentation` does within a tile.
+Legend: B windows, K classes, m cells along a side of a map, W columns of the scene, h rows that are done.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from swath.features.windows import edge_weight
+from swath.models.dense_head import enlarged
+
+Floats = npt.NDArray[np.float32]
+Holes = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """Rows that no later window changes: decisions (K, h, W), and where there is nothing to say (h, W)."""
+
+    top: int
+    decisions: Tensor
+    blank: Holes
+
+
+class Mosaic:
+    """Give it rows and windows from the top; it gives back strips that are done."""
+
+    def __init__(self, *, num_classes: int, side_px: int, width: int) -> None:
+        self._side = side_px
+        self._sum = torch.zeros(num_classes, side_px, width)
+        self._weights = torch.zeros(side_px, width)
+        self._holes = np.ones((side_px, width), dtype=np.bool_)
+        self._weight = edge_weight(side_px)
+        self._top = 0
+
+    def begin_row(self, y: int, holes: Holes) -> Done | None:
+        """Windows at `y` follow; what lies above is done."""
+        done = self._finish(y - self._top) if y > self._top else None
+        width = holes.shape[1]
+        self._holes[:, :width] = holes
+        return done
+
+    def add(self, y: int, xs: list[int], maps: Tensor) -> None:
+        """Maps (B, K, m, m) of windows at `y` and each of `xs`."""
+        assert y == self._top
+        for x, said in zip(xs, enlarged(maps, self._side) * self._weight, strict=True):
+            self._sum[..., x : x + self._side] += said
+            self._weights[:, x : x + self._side] += self._weight
+
+    def end(self) -> Done:
+        """The rows of the last windows."""
+        return self._finish(self._side)
+
+    def _finish(self, rows: int) -> Done:
+        weights = self._weights[:rows]
+        decisions = self._sum[:, :rows] / weights.clamp(min=torch.finfo(torch.float32).tiny)
+        done = Done(self._top, decisions, self._holes[:rows] | (weights == 0).numpy())
+        for array in (self._sum, self._weights):
+            _shift(array, rows)
+        self._holes[: self._side - rows] = self._holes[rows:].copy()
+        self._top += rows
+        return done
+
+
+def _shift(array: Any, rows: int) -> None:
+    """Up by `rows`, zeros below; in place, so that the memory of a wide scene is taken once."""
+    kept = array.shape[-2] - rows
+    if kept:
+        array[..., :kept, :] = array[..., rows:, :].clone()
+    array[..., kept:, :] = 0
