@@ -9,6 +9,7 @@ import pytest
 import swath.config
 from swath import arguments
 from swath.cli import VERBS
+from swath.launch.sagemaker.verbs import model_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,8 +26,13 @@ COMMANDS = [(str(page.relative_to(ROOT)), line) for page in PAGES for line in co
 
 
 @pytest.mark.parametrize("command", sorted({line for _, line in COMMANDS}))
-def test_a_command_shown_is_understood(command):
+def test_a_command_shown_is_understood(command, tmp_path, monkeypatch):
     _, verb, *words = shlex.split(command, comments=True)
+    if verb == "sagemaker":
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "job.yaml").write_text("role: arn:aws:iam::1:role/swath\n")
+        arguments.parse(model_of(words[0]), words[1:])
+        return
     assert verb in VERBS
     arguments.parse(getattr(swath.config, VERBS[verb].settings), words)
 

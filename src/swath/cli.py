@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from swath.errors import SwathError, UsageError, did_you_mean, is_out_of_memory
 
@@ -146,6 +147,8 @@ def _dispatch(words: list[str], switches: Switches) -> int:
         print(_overview())
     elif words[0] == "--version":
         print(f"swath {importlib.import_module('importlib.metadata').version('swath')}")
+    elif words[0] == "sagemaker":
+        return _run_sagemaker(words[1:], switches)
     elif words[0] not in VERBS:
         raise UsageError(
             f'no command "{words[0]}".{did_you_mean(words[0], VERBS)} `swath --help` lists them.'
@@ -171,6 +174,24 @@ def _run_verb(name: str, words: list[str], switches: Switches) -> int:
     result = importlib.import_module(verb.stage).run(settings)
     if not speaks:
         return 0
+    return _answered(result, switches)
+
+
+def _run_sagemaker(words: list[str], switches: Switches) -> int:
+    verbs = importlib.import_module("swath.launch.sagemaker.verbs")
+    if not words or words[0] in {"--help", "-h", "help"}:
+        print(verbs.overview())
+        return 0
+    if {"--help", "-h"} & set(words):
+        usage = importlib.import_module("swath.arguments").usage
+        print(usage(verbs.model_of(words[0]), f"sagemaker {words[0]}"))
+        return 0
+    _log_to_terminal(level=_level(switches))
+    return _answered(verbs.answer(words[0], words[1:]), switches)
+
+
+def _answered(result: Any, switches: Switches) -> int:
+    """Print a result, in words and as JSON where asked for; its exit code."""
     print("\n".join(result.lines()))
     if switches.json:
         print(json.dumps(result.to_json(), allow_nan=False))
@@ -201,6 +222,7 @@ def _overview() -> str:
         "of what they are worth.",
         "",
         *(f"  swath {name:9} {verb.about}" for name, verb in VERBS.items()),
+        "  swath sagemaker stages as Amazon SageMaker jobs: swath sagemaker --help",
         "",
         "swath VERB --help tells more.",
         "Exit codes: 0 ok, 2 usage, 3 data, 4 training, 5 machine, 143 stopped.",

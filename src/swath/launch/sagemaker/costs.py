@@ -1,0 +1,50 @@
+"""What a job cost: the seconds that AWS bills x the machines x the price of the table."""
+
+from dataclasses import dataclass
+
+from swath.config.sagemaker import CostConfig
+from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.following import described
+from swath.launch.sagemaker.tables import price_of, read_tables
+from swath.results import Result
+
+
+@dataclass(frozen=True)
+class Cost(Result):
+    """In US dollars; None where the job is not billed yet or the table has no price for its machines.
+
+    `spot_saved` is the share of the time that was run and not billed.
+    """
+
+    job: str
+    status: str
+    instance: str
+    count: int
+    trained_s: int | None
+    billable_s: int | None
+    spot_saved: float | None
+    usd_per_hour: float | None
+    usd: float | None
+    prices: str
+
+
+def cost(config: CostConfig) -> Cost:
+    """Look a job up and multiply."""
+    about = described(Aws(config.region), config.job)
+    machines = about["ResourceConfig"]
+    instance, count = machines["InstanceType"], machines["InstanceCount"]
+    price = price_of(instance, read_tables(config.tables))
+    trained, billable = about.get("TrainingTimeInSeconds"), about.get("BillableTimeInSeconds")
+    rate = None if price is None else price.usd_per_hour
+    return Cost(
+        job=config.job,
+        status=about["TrainingJobStatus"],
+        instance=instance,
+        count=count,
+        trained_s=trained,
+        billable_s=billable,
+        spot_saved=1 - billable / trained if trained and billable is not None else None,
+        usd_per_hour=rate,
+        usd=None if rate is None or billable is None else billable * count * rate / 3600,
+        prices="none for this instance; give --tables" if price is None else f"{price.as_of}, {price.source}",
+    )

@@ -1,0 +1,156 @@
+"""The first process of a training container: starts the stage, hands SIGTERM on, says how it ended.
+
+SageMaker asks for an end with SIGTERM to this process alone and kills the container 120 seconds later. What
+it finds in /opt/ml/output/failure it shows as the reason; checkpoints it copies to S3 all the time, and back
+before a job goes on.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from swath.errors import SwathError
+from swath.launch.sagemaker.container import PORT, Container
+from swath.launch.sagemaker.metrics import Follower
+from swath.launch.sagemaker.stage_words import VERBS
+from swath.runtime.lock import LOCK_NAME
+
+_GRACE_S = 105.0
+_REASON_CHARS = 1024
+_STOPPED = 143
+
+
+def main() -> int:
+    """Run the stage of this container; its exit code is the container's."""
+    try:
+        container = Container.here()
+        verb, words = container.words()
+    except SwathError as error:
+        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+        _say(f"swath: {error}")
+        _write_reason(base, str(error))
+        return error.exit_code
+    _prepare(container, verb)
+    run = container.base / "checkpoints" / "run"
+    _say(f"swath: {container.host} of {len(container.hosts)}: swath {' '.join(words)}")
+    follower = Follower(run / "metrics.jsonl", _say)
+    if container.number == 0:
+        follower.start()
+    try:
+        code, last = _supervised(_command(container, words))
+    finally:
+        if container.number == 0:
+            follower.close()
+    if code not in {0, _STOPPED}:
+        _write_reason(container.base, last or f"swath {verb} ended with code {code}")
+    if container.number == 0 and run.exists():
+        _hand_over(run, container.base / "model" / "run")
+    return code
+
+
+def _prepare(container: Container, verb: str) -> None:
+    """The lock of a run came back with its checkpoints, and whoever held it is gone."""
+    (container.base / "checkpoints" / "run" / LOCK_NAME).unlink(missing_ok=True)
+    if VERBS[verb].beside_run:
+        given = container.base / "input" / "data" / "run"
+        shutil.copytree(given, container.base / "model" / "run", dirs_exist_ok=True)
+
+
+def _command(container: Container, words: list[str]) -> list[str]:
+    """One process, or one a GPU, or those of several hosts by torchrun."""
+    gpus = _gpus()
+    if len(container.hosts) > 1:
+        return [
+            sys.executable, "-m", "torch.distributed.run",
+            "--nnodes", str(len(container.hosts)), "--node-rank", str(container.number),
+            "--nproc-per-node", str(max(1, gpus)), "--master-addr", container.hosts[0],
+            "--master-port", str(PORT), "-m", "swath.cli", *words,
+        ]  # fmt: skip
+    if words[0] == "pretrain" and gpus > 1 and "--nproc" not in words:
+        words = [*words, "--nproc", str(gpus)]
+    return [sys.executable, "-m", "swath.cli", *words]
+
+
+def _supervised(command: list[str]) -> tuple[int, str]:
+    """Exit code and last word of a command whose output is passed on, line by line, each in one write."""
+    last = ""
+    with subprocess.Popen(  # noqa: S603 -- our own command, settings validated
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        with _handing_on_sigterm(process) as asked_to_stop:
+            for line in _lines(process.stdout):
+                _say(line)
+                if line.startswith("swath: "):
+                    last = line.removeprefix("swath: ")
+            code = process.wait()
+    if asked_to_stop and code:
+        return _STOPPED, last
+    return code, last
+
+
+@contextlib.contextmanager
+def _handing_on_sigterm(process: subprocess.Popen[bytes]) -> Iterator[list[bool]]:
+    """Pass SIGTERM to the stage; it is killed where it has not saved in time, so that what is there is
+    copied.
+    """
+    asked: list[bool] = []
+
+    def hand_on(*_: object) -> None:
+        if asked:
+            return
+        asked.append(True)
+        _say(f"swath: SIGTERM; the stage has {_GRACE_S:.0f} s to save")
+        process.send_signal(signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, _GRACE_S)
+
+    before = signal.signal(signal.SIGTERM, hand_on), signal.signal(signal.SIGALRM, lambda *_: process.kill())
+    try:
+        yield asked
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGALRM, before[1])
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    for line in stream:
+        yield line.decode(errors="replace").rstrip("\r\n")
+
+
+def _hand_over(run: Path, model: Path) -> None:
+    """The run with its newest checkpoint becomes the model of the job; older ones stay where they are."""
+    older = sorted(path.name for path in (run / "checkpoints").glob("step-*"))[:-1]
+    shutil.copytree(run, model, ignore=lambda _, names: [n for n in names if n in older or n == LOCK_NAME])
+
+
+def _write_reason(base: Path, reason: str) -> None:
+    folder = base / "output"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "failure").write_text(reason[:_REASON_CHARS], encoding="utf-8")
+
+
+def _gpus() -> int:
+    """Counted by the driver: importing torch here would cost the first process seconds and memory."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    listed = subprocess.run(  # noqa: S603 -- a tool of the image
+        [tool, "--list-gpus"], capture_output=True, text=True, check=False
+    )
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

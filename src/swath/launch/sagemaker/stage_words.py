@@ -1,0 +1,165 @@
+"""A stage as it is asked for on SageMaker -> its settings inside the container, and the S3 data it reads.
+
+The settings of a stage are asked for in the same words as here; what they name on S3 becomes a channel, and
+the value becomes the folder in which the container finds that channel.
+"""
+
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, create_model
+
+import swath.config
+from swath.arguments import validate
+from swath.config import Settings
+from swath.config.sagemaker import JobConfig
+from swath.config.settings import Location, comma_list
+from swath.errors import UsageError
+from swath.location import S3Path
+
+Locations = Annotated[tuple[Location, ...], BeforeValidator(comma_list)]
+
+BASE = "/opt/ml"  # where a container of SageMaker has everything
+VERB = "swath_verb"
+_LONGEST = 2500  # of a hyperparameter: botocore's model of CreateTrainingJob
+_RESULT = f"{BASE}/model"
+
+
+@dataclass(frozen=True)
+class JobVerb:
+    """A stage that can be a job: its settings, where it writes ("" where the user says), and whether a run
+    that it reads is copied first, since the stage writes beside it.
+    """
+
+    settings: str
+    out: str
+    beside_run: bool = False
+
+
+VERBS = {
+    "index": JobVerb("IndexConfig", ""),
+    "pack": JobVerb("PackConfig", ""),
+    "pretrain": JobVerb("PretrainConfig", f"{BASE}/checkpoints/run"),
+    "embed": JobVerb("EmbedConfig", f"{_RESULT}/features.parquet"),
+    "probe": JobVerb("ProbeConfig", "", beside_run=True),
+    "ladder": JobVerb("LadderConfig", f"{_RESULT}/ladder"),
+    "finetune": JobVerb("FinetuneConfig", f"{BASE}/checkpoints/run"),
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Data that a job reads: in the container it is the folder `input/data/name`."""
+
+    name: str
+    uri: S3Path
+
+
+@dataclass(frozen=True)
+class StageWords:
+    """What the container is told: `hyperparameters`, one a setting, and the channels that they point into."""
+
+    verb: str
+    hyperparameters: dict[str, str]
+    channels: tuple[Channel, ...]
+
+
+def asked_model(verb: str) -> type[Settings]:
+    """The settings of a job of this stage: those of the stage, where paths may be on S3, and of the job."""
+    stage = _settings(verb)
+    fields: dict[str, Any] = {
+        name: (_on_s3_too(field.annotation), field)
+        for name, field in stage.model_fields.items()
+        if name not in JobConfig.model_fields and not (name == "out" and VERBS[verb].out)
+    }
+    model: type[Settings] = create_model(f"{verb}Job", __base__=JobConfig, __doc__=stage.__doc__, **fields)
+    return model
+
+
+def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
+    """Translate; `direct`: what swath can read from S3 itself stays an s3:// address.
+
+    Raises:
+        UsageError: a path of this machine, a value too long, or settings that the stage refuses.
+    """
+    stage, how = _settings(verb), VERBS[verb]
+    channels: list[Channel] = []
+    values: dict[str, Any] = {}
+    for name in stage.model_fields:
+        if name not in asked.model_fields_set or name in JobConfig.model_fields:
+            continue
+        stays = name == "out" or (direct and _reads_s3(stage.model_fields[name].annotation))
+        values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels)
+    if how.out:
+        values["out"] = how.out
+    if how.beside_run:
+        values["run"] = f"{_RESULT}/run"
+    validate(stage, values)
+    told = {VERB: verb, **{name: _as_text(value) for name, value in values.items()}}
+    for name, text in told.items():
+        if len(text) > _LONGEST:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has {len(text):,} characters; SageMaker takes {_LONGEST:,}. "
+                "Put it into a file on S3, or name fewer."
+            )
+    return StageWords(verb, told, tuple(channels))
+
+
+def _settings(verb: str) -> type[Settings]:
+    model: type[Settings] = getattr(swath.config, VERBS[verb].settings)
+    return model
+
+
+def _in_container(name: str, value: object, *, stays: bool, channels: list[Channel]) -> object:
+    """A path on S3 -> the place of its channel; several paths -> several channels."""
+    if isinstance(value, tuple) and any(isinstance(item, Path | S3Path) for item in value):
+        return tuple(
+            _in_container(f"{name}{number}", item, stays=stays, channels=channels)
+            for number, item in enumerate(value)
+        )
+    if isinstance(value, Path):
+        raise UsageError(
+            f"--{name.replace('_', '-')} {value} is on this machine, which a job does not see; copy it: "
+            f"aws s3 cp --recursive {value} s3://BUCKET/KEY"
+        )
+    if not isinstance(value, S3Path) or stays:
+        return value
+    channels.append(Channel(name, value))
+    folder = f"{BASE}/input/data/{name}"
+    return f"{folder}/{value.name}" if is_object(value) else folder
+
+
+def is_object(path: S3Path) -> bool:
+    """A file, which lies in its channel under its name; a pack is a folder, whatever its suffix."""
+    return path.suffix not in {"", ".lance"}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str | Path | S3Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return json.dumps([item if isinstance(item, int | float) else str(item) for item in value])
+    return json.dumps(value)
+
+
+def _parts(annotation: Any) -> list[Any]:
+    return [part for option in typing.get_args(annotation) for part in (option, *_parts(option))]
+
+
+def _reads_s3(annotation: Any) -> bool:
+    return S3Path in _parts(annotation)
+
+
+def _on_s3_too(annotation: Any) -> Any:
+    """Path -> Location, also within an option or a list; anything else as it is."""
+    if annotation is Path:
+        return Location
+    parts = _parts(annotation)
+    if Path not in parts or S3Path in parts:
+        return annotation
+    return (
+        Locations if tuple in {typing.get_origin(part) for part in (annotation, *parts)} else Location | None
+    )
