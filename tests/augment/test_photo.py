@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from swath.augment.photo import PhotoJitter, solarize
+from swath.augment.photo import PhotoChanges, PhotoJitter, solarize
 from swath.errors import UsageError
 
 STILL = PhotoJitter(
@@ -18,6 +18,12 @@ COLUMN = {"brightness": 2, "contrast": 3, "saturation": 4, "hue": 5}
 ENHANCE = {
     "brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "saturation": ImageEnhance.Color
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True, params=["pixel_by_pixel", "in_batches"])
+def way(request, monkeypatch) -> None:
+    """Each test twice: as on a processor, and as elsewhere."""
+    monkeypatch.setattr(PhotoChanges, "pixel_by_pixel", getattr(PhotoChanges, request.param))
 
 
 def unit(tiles: np.ndarray) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from swath.augment.crop import CropPolicy, Crops, Span, random_crops
-from swath.augment.resize import cut, resize_matrices, separable
+from swath.augment.resize import cut, resize_filter
 
 CPU = torch.device("cpu")
 CASES = [(120, 224, (0.4, 1.0)), (120, 96, (0.05, 0.4)), (64, 32, (0.05, 0.4)), (120, 32, (0.4, 1.0))]
@@ -66,7 +66,7 @@ def test_views_are_those_of_torch_in_floats(real_tiles, upright_crops, tile_px, 
     views = cut(torch.from_numpy(tiles).float() / 255, crops, out_px=out_px)
     for n, view in enumerate(views):
         expected = native(box_of(tiles[n], crops, n), out_px, "bicubic", antialias=True)
-        torch.testing.assert_close(view, expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(view, expected.clamp(0, 1), atol=1e-4, rtol=0)
 
 
 def test_a_tile_that_is_not_square_and_has_12_bands_is_cut_as_torch_does(numbers) -> None:
@@ -79,25 +79,15 @@ def test_a_tile_that_is_not_square_and_has_12_bands_is_cut_as_torch_does(numbers
         expected = expected.flip(1) if crops.rows.reverse[n] else expected
         expected = expected.flip(2) if crops.columns.reverse[n] else expected
         expected = expected.mT if crops.transpose[n] else expected
-        torch.testing.assert_close(view, expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(view, expected.clamp(0, 1), atol=1e-4, rtol=0)
 
 
 def test_weights_sum_to_one_and_stay_in_the_span() -> None:
     span = Span(
         start=np.array([0, 5, 19]), length=np.array([20, 7, 1]), reverse=np.array([False, True, False])
     )
-    matrices = resize_matrices(span, in_px=20, out_px=8, device=CPU)
+    matrices = resize_filter(span, in_px=20, out_px=8, device=CPU).dense()
     torch.testing.assert_close(matrices.sum(dim=2), torch.ones(3, 8))
     assert not matrices[1, :, :5].any()
     assert not matrices[1, :, 12:].any()
     assert not matrices[2, :, :19].any()
-
-
-def test_the_product_is_that_of_plain_loops() -> None:
-    generator = torch.Generator().manual_seed(0)
-    tiles = torch.rand(2, 3, 5, 6, generator=generator)
-    rows, columns = torch.rand(4, 7, 5, generator=generator), torch.rand(4, 8, 6, generator=generator)
-    views = separable(tiles, rows, columns)
-    for n in range(4):
-        for c in range(3):
-            torch.testing.assert_close(views[n, c], rows[n] @ tiles[n % 2, c] @ columns[n].T)

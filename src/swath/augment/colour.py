@@ -49,11 +49,12 @@ class BandJitter:
         return _SHARED_DRAWS + 2 * num_bands
 
     def apply(self, views: Tensor, draws: Floats) -> Tensor:
-        """Jittered views in [0, 1], from (N, num_draws) numbers in [0, 1)."""
+        """Jittered views in [0, 1], in place, from (N, num_draws) numbers in [0, 1)."""
         N, C, _, _ = views.shape
         weight, pull, shift = (torch.from_numpy(a).to(views.device) for a in self._affine(draws, num_bands=C))
         offset = torch.baddbmm(shift, pull, views.mean(dim=(2, 3))[:, :, None])
-        return torch.baddbmm(offset, weight, views.view(N, C, -1)).view_as(views).clamp_(0.0, 1.0)
+        jittered = torch.baddbmm(offset, weight, views.view(N, C, -1)).view_as(views)
+        return torch.clamp(jittered, 0.0, 1.0, out=views)
 
     def _affine(self, draws: Floats, *, num_bands: int) -> tuple[Floats, Floats, Floats]:
         """weight, pull (N, C, C), shift (N, C, 1) of: weight @ pixel + pull @ mean pixel + shift."""

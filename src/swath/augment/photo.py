@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from swath.augment.crop import Flags, Floats, between
+from swath.augment.crop import Flags, Floats, Integers, between
+from swath.augment.kernels import jitter_views
 from swath.augment.limits import check_share
 from swath.errors import UsageError
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
-_SOLARIZE_FROM = 128 / 255
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,58 @@ class PhotoJitter:
 
     def apply(self, views: Tensor, draws: Floats) -> Tensor:
         """Jittered views in [0, 1], in place, from (N, num_draws) numbers in [0, 1)."""
-        jittered, greyed = draws[:, 0] < self.probability, draws[:, 1] < self.grey_probability
-        changes = (
-            (_brightness, between(draws[:, 2], 1 - self.brightness, 1 + self.brightness)),
-            (_contrast, between(draws[:, 3], 1 - self.contrast, 1 + self.contrast)),
-            (_saturation, between(draws[:, 4], 1 - self.saturation, 1 + self.saturation)),
-            (_hue, between(draws[:, 5], -self.hue, self.hue)),
+        changes = PhotoChanges(
+            order=draws[:, 6:].argsort(axis=1),
+            amounts=np.stack(
+                [
+                    between(draws[:, 2], 1 - self.brightness, 1 + self.brightness),
+                    between(draws[:, 3], 1 - self.contrast, 1 + self.contrast),
+                    between(draws[:, 4], 1 - self.saturation, 1 + self.saturation),
+                    between(draws[:, 5], -self.hue, self.hue),
+                ],
+                axis=1,
+            ),
+            jittered=draws[:, 0] < self.probability,
+            greyed=draws[:, 1] < self.grey_probability,
         )
-        turn_of_change = draws[:, 6:].argsort(axis=1).argsort(axis=1)
+        return changes.pixel_by_pixel(views) if views.device.type == "cpu" else changes.in_batches(views)
+
+
+@dataclass(frozen=True)
+class PhotoChanges:
+    """What happens to N views: brightness, contrast, saturation and hue by their amounts (N, 4), in their
+    order (N, 4), where jittered (N,); then all colour goes where greyed (N,).
+    """
+
+    order: Integers
+    amounts: Floats
+    jittered: Flags
+    greyed: Flags
+
+    def pixel_by_pixel(self, views: Tensor) -> Tensor:
+        """In place, on a processor."""
+        pixels = views.numpy().reshape(*views.shape[:2], -1)
+        jitter_views(pixels, self.order, self.amounts, self.jittered, self.greyed)
+        return views
+
+    def in_batches(self, views: Tensor) -> Tensor:
+        """In place, by operations of torch."""
+        changes = (_brightness, _contrast, _saturation, _hue)
+        turn_of_change = self.order.argsort(axis=1)
         for turn in range(len(changes)):
-            for column, (change, amounts) in enumerate(changes):
-                chosen = jittered & (turn_of_change[:, column] == turn)
-                _change_where(views, chosen, change, amounts)
-        return _change_where(views, greyed, _saturation, np.zeros(len(views), dtype=np.float32))
+            for column, change in enumerate(changes):
+                chosen = self.jittered & (turn_of_change[:, column] == turn)
+                _change_where(views, chosen, change, self.amounts[:, column])
+        return _change_where(views, self.greyed, _saturation, np.zeros(len(views), dtype=np.float32))
 
 
 def solarize(views: Tensor, *, where: Flags) -> Tensor:
-    """Views, of which those chosen have their bright half inverted, in place."""
-    threshold = np.full(len(where), _SOLARIZE_FROM, dtype=np.float32)
-    return _change_where(views, where, lambda x, t: torch.where(x >= t, 1 - x, x), threshold)
+    """Views, of which those chosen have their bright half inverted, in place.
+
+    Pillow inverts from 128 of 255 on: for whole numbers of 255 that is the smaller of x and 1 - x.
+    """
+    nothing = np.zeros(len(where), dtype=np.float32)
+    return _change_where(views, where, lambda x, _: torch.minimum(x, 1 - x), nothing)
 
 
 def _change_where(

@@ -171,12 +171,11 @@ def _make(tiles: Tensor, policy: ViewPolicy, group: _Group, keys: _Keys) -> Tens
         group.scale, vertical_flip=policy.vertical_flip, quarter_turns=policy.quarter_turns
     )
     crops = random_crops(keys.draws(group, "crop", CROP_DRAWS), crop_policy, height_px=H, width_px=W)
-    views = cut(tiles, crops, out_px=group.px).clamp_(0.0, 1.0)
-    views = policy.colour.apply(views, keys.draws(group, "colour", policy.colour.num_draws(C)))
+    views = cut(tiles, crops, out_px=group.px)
+    policy.colour.apply(views, keys.draws(group, "colour", policy.colour.num_draws(C)))
     finish = keys.draws(group, "finish", 3)
-    sigma_px = between(finish[:, 1], *group.blur_px)
     blurred = finish[:, 0] < np.repeat(group.blur_probability, B)
-    views = blur(views, sigma_px, where=blurred, most_px=group.blur_px[1])
+    blur(views, between(finish[:, 1], *group.blur_px), where=blurred)
     return solarize(views, where=finish[:, 2] < np.repeat(group.solarize_probability, B))
 
 

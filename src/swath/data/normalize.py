@@ -39,7 +39,7 @@ def standardize(unit: Tensor, tile_format: TileFormat) -> Tensor:
     """(B, C, H, W) in [0, 1] to mean 0 and spread 1 over the whole pack, per band."""
     mean = torch.tensor(tile_format.mean, device=unit.device).view(1, -1, 1, 1)
     std = torch.tensor(tile_format.std, device=unit.device).view(1, -1, 1, 1)
-    return (unit - mean) / std
+    return torch.addcmul(-mean / std, unit, 1 / std)
 
 
 def _group_to_unit(pixels: Tensor, group: BandGroup, tile_format: TileFormat) -> Tensor:
