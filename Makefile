@@ -38,6 +38,7 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 	$(BIN)/python benchmarks/scores.py
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
+	$(if $(PEER),$(BIN)/python -W ignore benchmarks/feeding.py --peer $(PEER))
 
 lock: setup  ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
