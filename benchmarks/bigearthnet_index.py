@@ -1,4 +1,4 @@
-"""How fast BigEarthNet is indexed: JSON folders beside bigearthnet-gdf-builder, the catalogue in three sizes.
+"""How fast BigEarthNet is indexed from folders with a JSON a patch, beside bigearthnet-gdf-builder.
 
     python benchmarks/bigearthnet_index.py --work /tmp/bench [--peer-python VENV/bin/python]
 
@@ -17,21 +17,16 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from bigearthnet_archive import real_patches
 
 from swath.config import IndexConfig
-from swath.data.index import IndexWriter
 from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.bigearthnet.catalogue import placed_v1
 from swath.datasets.bigearthnet.footprint import corner_of, epsg_of
 from swath.datasets.bigearthnet.lists import read_lists
-from swath.datasets.bigearthnet.patches import MORE, about, index_batches
-from swath.datasets.bigearthnet.sensors import PATCH_M, SENTINEL2
+from swath.datasets.bigearthnet.sensors import PATCH_M
 from swath.errors import MachineError
 from swath.prepare import index
-
-SIZES = (59_000, 590_326, 5_900_000)
 
 RIVAL = """
 import sys, time, rich.traceback, geopandas
@@ -58,17 +53,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--patches", type=int, default=5_000)
-    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--child", nargs=2)
     asked = parser.parse_args()
     if asked.child:
         print(json.dumps(CHILDREN[asked.child[0]](asked.work, int(asked.child[1]))))
         return
     asked.work.mkdir(parents=True, exist_ok=True)
-    if asked.patches:
-        compare(asked.work, asked.patches, asked.peer_python)
-    for rows in asked.sizes:
-        print(f"catalogue of {rows:,} rows: {in_child(asked.work, 'catalogue', rows)}", flush=True)
+    compare(asked.work, asked.patches, asked.peer_python)
 
 
 def compare(work: Path, patches: int, peer: Path | None) -> None:
@@ -119,39 +110,13 @@ def index_all(work: Path, patches: int) -> dict[str, float]:
     return measured(started)
 
 
-def catalogue(work: Path, rows: int) -> dict[str, float]:
-    """The catalogue of v1, cut short or repeated: each copy lies 109 km further east and has other names."""
-    started = time.perf_counter()
-    patches = placed_v1(read_lists())
-    read_s = time.perf_counter() - started
-    with IndexWriter(
-        work / f"catalogue-{rows}.parquet",
-        about("v1", SENTINEL2, root="", labelled=False, order="original"),
-        more=MORE,
-    ) as writer:
-        for copy in range(-(-rows // len(patches))):
-            part = shifted(patches.slice(0, rows - writer.rows), copy)
-            for batch in index_batches(part, SENTINEL2, order="original"):
-                writer.append(batch)
-    return {"lists_s": round(read_s, 2), **measured(started)}
-
-
-def shifted(patches: pa.Table, copy: int) -> pa.Table:
-    if copy == 0:
-        return patches
-    place = patches.column_names.index("h")
-    east = patches.set_column(place, "h", pc.add(patches["h"], pa.scalar(91 * copy, pa.int32())))
-    names = pc.binary_join_element_wise(patches["id"], f"copy{copy}", "_")
-    return east.set_column(east.column_names.index("id"), "id", names)
-
-
 def measured(started: float) -> dict[str, float]:
     seconds = time.perf_counter() - started
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": round(seconds, 3), "peak_mb": round(peak_mb)}
 
 
-CHILDREN = {"json": index_json, "all": index_all, "catalogue": catalogue}
+CHILDREN = {"json": index_json, "all": index_all}
 
 
 def write_patches(folder: Path, count: int) -> None:

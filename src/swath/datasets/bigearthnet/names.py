@@ -58,7 +58,7 @@ def parse(name: str) -> PatchName | None:
         if match:
             held = match.groupdict()
             try:
-                day = dt.datetime.strptime(held["day"], "%Y%m%d").date()  # noqa: DTZ007 -- a day, no hour
+                day = dt.date.fromisoformat(held["day"])
             except ValueError:  # 31 February
                 return None
             return PatchName(name, sensor, version, day, held.get("tile"), int(held["h"]), int(held["v"]))

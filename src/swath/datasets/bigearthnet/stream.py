@@ -1,5 +1,6 @@
 """Patches of BigEarthNet straight from its archive: members gathered by patch, decoded and checked."""
 
+import functools
 import logging
 import re
 import tempfile
@@ -139,7 +140,11 @@ def _part_of(file: str, patch: str) -> str | None:
     """The band of a file of a patch, "json", or None."""
     if not file.startswith(patch):
         return None
-    suffix = file[len(patch) :]
+    return _part_called(file[len(patch) :])
+
+
+@functools.lru_cache(maxsize=64)
+def _part_called(suffix: str) -> str | None:
     if suffix == JSON_SUFFIX:
         return _JSON
     match = _SUFFIX.fullmatch(suffix)
