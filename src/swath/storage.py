@@ -140,18 +140,6 @@ def object_aside(path: S3Path) -> Iterator[Path]:
             obstore.put(_store(path), path.key, aside)
 
 
-@contextlib.contextmanager
-def prefix_or_nothing(path: S3Path) -> Iterator[S3Path]:
-    """For writers that fill a free prefix and end it with one commit: on any error all of it is removed."""
-    try:
-        with s3_errors(path):
-            yield path
-    except BaseException:
-        with contextlib.suppress(SwathError):
-            remove(path)
-        raise
-
-
 class _S3Stream(io.RawIOBase):
     def __init__(self, path: S3Path) -> None:
         self._path, self._size, self._next = path, size_of(path), 0

@@ -73,6 +73,7 @@ class UnfinishedWriter(TileWriter):
         if isinstance(self._aside, Path):
             sync_folder(self._aside)  # before anything says that the tiles are there
         texts = {_STATE: json.dumps(state).encode(), _SCHEMA: self._schema.serialize().to_pybytes()}
+        self._claim.check()
         with file_aside(self._aside / _PROGRESS) as aside, aside.open("wb") as stream:
             held = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
             np.savez_compressed(stream, allow_pickle=False, **{**arrays, **held})
@@ -102,17 +103,19 @@ class UnfinishedWriter(TileWriter):
             self._go_on(part)
         elif isinstance(part, S3Path):
             check_is_free(part)
-        _remove_orphans(part, {name for fragment in self._fragments for name in _files_of(fragment)})
-        try:
+        with self._claim.held():
+            _remove_orphans(part, {name for fragment in self._fragments for name in _files_of(fragment)})
+            try:
+                with _errors_of(part):
+                    yield part
+            except BaseException:
+                if self._claim.holds and (self._is_unusable or not storage.is_file(part / _PROGRESS)):
+                    self._remove()
+                raise
             with _errors_of(part):
-                yield part
-        except BaseException:
-            if self._is_unusable or not storage.is_file(part / _PROGRESS):
-                self._remove()
-            raise
-        with _errors_of(part):
-            storage.remove(part / _PROGRESS)
-            if isinstance(part, Path) and isinstance(self._path, Path):
+                storage.remove(part / _PROGRESS)
+        if isinstance(part, Path) and isinstance(self._path, Path):
+            with disk_errors(part):
                 settle(part, self._path)
 
     def _go_on(self, part: Location) -> None:

@@ -1,5 +1,6 @@
 """Writing packed tiles (see `store`): batch by batch aside, then one commit that says what they are."""
 
+import contextlib
 import hashlib
 import json
 import queue
@@ -16,8 +17,9 @@ from lance.fragment import write_fragments
 
 from swath import storage
 from swath.data.bands import BandGroup, TileFormat
+from swath.data.claim import Claim
 from swath.data.store import MASK_COLUMN, MASK_CRC32, METADATA_KEY, SCHEMA_VERSION, Pixels, checksums_of
-from swath.errors import DataError
+from swath.errors import DataError, SwathError
 from swath.files import check_is_free, folder_aside
 from swath.location import Location, S3Path
 
@@ -45,6 +47,7 @@ class TileWriter:
         info: dict[str, Any],
     ) -> None:
         self._path = path
+        self._claim = Claim(path)  # of the prefix on S3; here folders have locks
         self._groups = groups
         self._info = info
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_QUEUED_BATCHES)
@@ -124,6 +127,7 @@ class TileWriter:
             "info": self._info,
         }
         schema = self._schema.with_metadata({METADATA_KEY: json.dumps(metadata, allow_nan=False)})
+        self._claim.check()
         lance.LanceDataset.commit(
             str(self._aside),
             lance.LanceOperation.Overwrite(schema, self._fragments),
@@ -133,7 +137,21 @@ class TileWriter:
         return digest
 
     def _place(self) -> AbstractContextManager[Location]:
-        return _aside(self._path)
+        return self._in_place(self._path) if isinstance(self._path, S3Path) else folder_aside(self._path)
+
+    @contextlib.contextmanager
+    def _in_place(self, path: S3Path) -> Iterator[Location]:
+        """Fill a free prefix, and end it with the one commit; on any error all of it is removed."""
+        check_is_free(path)
+        with self._claim.held():
+            try:
+                with storage.s3_errors(path):
+                    yield path
+            except BaseException:
+                with suppress(SwathError):
+                    if self._claim.holds:
+                        storage.remove(path)
+                raise
 
     def _end_fragment(self) -> None:
         if self._writing is not None:
@@ -171,13 +189,6 @@ class TileWriter:
         while self._writing is not None and not self._writing.done():
             with suppress(queue.Full):
                 self._batches.put(None, timeout=0.1)
-
-
-def _aside(path: Location) -> AbstractContextManager[Location]:
-    if not isinstance(path, S3Path):
-        return folder_aside(path)
-    check_is_free(path)
-    return storage.prefix_or_nothing(path)
 
 
 def _to_arrow(values: Pixels, group: BandGroup) -> pa.Array:

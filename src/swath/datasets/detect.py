@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from swath import storage
 from swath.data.bands import band_of_file
+from swath.data.fetched import LocalCopies
 from swath.data.polygons import SUFFIXES
 from swath.data.raster import inspect
 from swath.data.tarball import is_archive
@@ -12,10 +13,11 @@ from swath.datasets.bigearthnet.catalogue import PREFIX
 from swath.datasets.bigearthnet.folders import a_patch_in
 from swath.datasets.layout import Asked, raster_files
 from swath.errors import DataError, UsageError
-from swath.location import Location, S3Path
+from swath.location import Location
 
 _LARGEST_TILE_PX = 512
 _LOOK_AT = 16
+_FETCHED = 3  # on S3 a whole file has to come
 
 
 def detect(source: Location, asked: Asked) -> tuple[str, str]:
@@ -36,20 +38,15 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
     patch = None if is_file else a_patch_in(source)
     if patch is not None:
         return "bigearthnet", f"folders called like its patches ({patch})"
-    if isinstance(source, S3Path):
-        raise UsageError(
-            f"{source}: of archives on S3 only BigEarthNet is indexed, and no patch of it is there. "
-            "Copy the files here first."
-        )
-    return ("scenes", "one file") if is_file else _local(source, asked)
+    return ("scenes", "one file") if is_file else _files(source, asked)
 
 
-def _local(source: Path, asked: Asked) -> tuple[str, str]:
+def _files(source: Location, asked: Asked) -> tuple[str, str]:
     if asked.labels is not None:
         drawn = asked.labels.suffix.lower() in SUFFIXES
         return ("scenes", "labels are polygons") if drawn else ("folder", "labels are a table")
     files = raster_files(source, without=asked.mask_folders)
-    if (source / "labels.csv").is_file():
+    if storage.is_file(source / "labels.csv"):
         return "folder", "there is a labels.csv"
     named = next((file for file in files if band_of_file(PurePosixPath(file).stem) is not None), None)
     if asked.band_pattern or named:
@@ -57,11 +54,14 @@ def _local(source: Path, asked: Asked) -> tuple[str, str]:
     return _by_size(source, files, asked)
 
 
-def _by_size(source: Path, files: list[str], asked: Asked) -> tuple[str, str]:
+def _by_size(source: Location, files: list[str], asked: Asked) -> tuple[str, str]:
     sizes = set()
-    for file in islice(files, 0, None, max(1, len(files) // _LOOK_AT)):
+    copies = LocalCopies(source)
+    look_at = _LOOK_AT if isinstance(source, Path) else _FETCHED
+    for file in islice(files, 0, None, max(1, len(files) // look_at)):
         try:
-            raster = inspect(source / file, root=source, max_pixels=asked.max_pixels)
+            with copies.of([file]) as here:
+                raster = inspect(here / file, root=here, max_pixels=asked.max_pixels)
         except DataError:
             continue  # reported, with all others, by the layout
         sizes.add((raster.width, raster.height))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from swath.data.bad_inputs import BadInputs
+from swath.data.fetched import LocalCopies
 from swath.data.index import IndexInfo, batches_of
 from swath.data.raster import RasterInfo, inspect
 from swath.data.windows import footprints, ground_resolution
@@ -20,11 +21,14 @@ from swath.datasets import names
 from swath.datasets.labels_csv import TABLES, CsvLabels, read_labels
 from swath.datasets.layout import Asked, Layout, first_few, raster_files
 from swath.errors import DataError, UsageError
+from swath.location import Location, absolute
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE = 64  # files that are fetched together where they lie on S3
 
-def find(source: Path, asked: Asked) -> Layout:
+
+def find(source: Location, asked: Asked) -> Layout:
     """Look at the first tile, and read the labels; every other tile must be like the first.
 
     Raises:
@@ -34,9 +38,11 @@ def find(source: Path, asked: Asked) -> Layout:
     if asked.band_pattern:
         raise UsageError("--band-pattern is for scenes of one file a band. Use it with --layout scenes.")
     files = raster_files(source, without=asked.mask_folders)
-    labels = _labels(source, files, asked)
-    first = _first_good(source, files, asked)
-    sensor, name = names.sensor_of(files[0]), first.path.relative_to(source).as_posix()
+    copies = LocalCopies(source)
+    with copies.of(["labels.csv"]) as here:
+        labels = _labels(here, files, asked)
+    name, first = _first_good(copies, files, asked)
+    sensor = names.sensor_of(files[0])
     bands, made_up = names.bands_in_file(first, sensor)
     if made_up:
         logger.warning(
@@ -48,7 +54,7 @@ def find(source: Path, asked: Asked) -> Layout:
             f"--layout scenes --tile-px {min(first.width, first.height)}"
         )
     info = IndexInfo(
-        root=str(source.resolve()),
+        root=absolute(source),
         layout="folder",
         task=labels.task if labels else None,
         vocabulary=labels.vocabulary if labels else (),
@@ -61,7 +67,7 @@ def find(source: Path, asked: Asked) -> Layout:
         attribution=names.credit(sensor, []),
     )
     bad = BadInputs("files", asked.bad_files)
-    opened = _open_tiles(source, files, asked.max_pixels, bad)
+    opened = _open_tiles(copies, files, asked.max_pixels, bad)
     return Layout(info, len(files), batches_of(_rows(opened, labels, first)), bad)
 
 
@@ -122,24 +128,27 @@ def _matched(source: Path, files: list[str], table: Path, read: CsvLabels) -> Cs
     )
 
 
-def _first_good(source: Path, files: list[str], asked: Asked) -> RasterInfo:
+def _first_good(copies: LocalCopies, files: list[str], asked: Asked) -> tuple[str, RasterInfo]:
     """The first tile that can be read, so that bad ones are all reported together."""
     bad = BadInputs("files", asked.bad_files)
-    for _, tile in _open_tiles(source, files, asked.max_pixels, bad):
-        return tile
+    for found in _open_tiles(copies, files, asked.max_pixels, bad):
+        return found
     raise AssertionError("where all are bad, that was said")
 
 
 def _open_tiles(
-    source: Path, files: list[str], max_pixels: int, bad: BadInputs
+    copies: LocalCopies, files: list[str], max_pixels: int, bad: BadInputs
 ) -> Iterator[tuple[str, RasterInfo]]:
-    for file in files:
-        try:
-            tile = inspect(source / file, root=source, max_pixels=max_pixels)
-        except DataError as error:
-            bad.add(file, error)
-            continue
-        yield file, tile
+    for start in range(0, len(files), _AT_ONCE):
+        with copies.of(files[start : start + _AT_ONCE]):
+            for file in files[start : start + _AT_ONCE]:
+                try:
+                    with copies.of([file]) as here:
+                        tile = inspect(here / file, root=here, max_pixels=max_pixels)
+                except DataError as error:
+                    bad.add(file, error)
+                    continue
+                yield file, tile
     bad.judge(looked_at=len(files))
 
 

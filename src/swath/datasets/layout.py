@@ -5,15 +5,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
+from swath import storage
 from swath.data.bad_inputs import BadInputs, BadPolicy
 from swath.data.index import IndexInfo
 from swath.errors import DataError, UsageError
-from swath.location import Location
+from swath.location import Location, S3Path
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Layout:
         return (row for batch in self.batches for row in batch.to_pylist())
 
 
-def raster_files(source: Path, *, without: str | None = None) -> list[str]:
+def raster_files(source: Location, *, without: str | None = None) -> list[str]:
     """Paths relative to `source` of everything that is named like a raster, sorted; hidden files left out.
 
     Folders named `without` are left out too.
@@ -72,24 +73,35 @@ def raster_files(source: Path, *, without: str | None = None) -> list[str]:
         UsageError: there is no such folder.
         DataError: it holds no raster.
     """
-    if not source.is_dir():
+    if not storage.is_folder(source):
         raise UsageError(f"no folder {source}. Give the folder that holds the imagery.")
-    found: list[str] = []
-    other = 0
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "__MACOSX")) and name != without
-        )
-        inside = Path(folder).relative_to(source)
-        kept = [name for name in names if Path(name).suffix.lower() in RASTER_SUFFIXES and name[0] != "."]
-        found += [(inside / name).as_posix() for name in kept]
-        other += len(names) - len(kept)
+    listed = _visible(source, without) if isinstance(source, Path) else _visible_on_s3(source, without)
+    files = list(listed)
+    found = sorted(file for file in files if PurePosixPath(file).suffix.lower() in RASTER_SUFFIXES)
     if not found:
         raise DataError(
-            f"{source} holds no GeoTIFF, JPEG 2000, PNG or JPEG ({other:,} other files). "
+            f"{source} holds no GeoTIFF, JPEG 2000, PNG or JPEG ({len(files):,} other files). "
             f"Give the folder that holds the imagery."
         )
-    return sorted(found)
+    return found
+
+
+def _visible(source: Path, without: str | None) -> Iterator[str]:
+    for folder, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if _is_looked_into(name, without)]
+        inside = Path(folder).relative_to(source)
+        yield from ((inside / name).as_posix() for name in names if name[0] != ".")
+
+
+def _visible_on_s3(source: S3Path, without: str | None) -> Iterator[str]:
+    for file in storage.list_files(source):
+        *folders, name = file.split("/")
+        if name[0] != "." and all(_is_looked_into(folder, without) for folder in folders):
+            yield file
+
+
+def _is_looked_into(folder: str, without: str | None) -> bool:
+    return not folder.startswith((".", "__MACOSX")) and folder != without
 
 
 def first_few(names: list[str]) -> str:

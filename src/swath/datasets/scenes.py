@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath import storage
 from swath.data.bad_inputs import BadInputs
+from swath.data.fetched import LocalCopies
 from swath.data.index import IndexInfo, batches_of
 from swath.data.polygons import SUFFIXES, LabelPolygons, ScenePolygons
 from swath.data.raster import read_window
@@ -20,11 +22,12 @@ from swath.datasets.grouping import Group, group_files
 from swath.datasets.layout import Asked, Layout, first_few, raster_files
 from swath.datasets.scene import Scene, scene_of
 from swath.errors import DataError, UsageError
+from swath.location import Location, absolute, location
 
 logger = logging.getLogger(__name__)
 
 
-def find(source: Path, asked: Asked) -> Layout:
+def find(source: Location, asked: Asked) -> Layout:
     """Open every scene below `source` (or the one file that it is) and say how it will be cut.
 
     Raises:
@@ -34,18 +37,24 @@ def find(source: Path, asked: Asked) -> Layout:
     polygons = _polygons(asked)
     source, files = (
         (source.parent, [source.name])
-        if source.is_file()
+        if storage.is_file(source)
         else (source, raster_files(source, without=asked.mask_folders))
     )
-    source = source.resolve()
+    source = location(absolute(source))
+    copies = LocalCopies(source)
     bad = BadInputs("scenes", asked.bad_files)
-    scenes = _open_scenes(source, files, asked, bad)
+    scenes = _open_scenes(source, files, copies, asked, bad)
     looked_at = len(scenes) + len(bad.found)
     _check_alike(scenes)
     skipped: Counter[str] = Counter()
     scenes = _large_enough(scenes, asked, skipped)
     cut = _Cut(
-        source, asked, _nodata(scenes), polygons, () if polygons is None else _vocabulary(scenes, polygons)
+        source,
+        copies,
+        asked,
+        _nodata(scenes),
+        polygons,
+        () if polygons is None else _vocabulary(scenes, polygons),
     )
     info = IndexInfo(
         root=str(source),
@@ -68,7 +77,8 @@ def find(source: Path, asked: Asked) -> Layout:
 class _Cut:
     """How scenes are cut and labelled."""
 
-    source: Path
+    source: Location
+    copies: LocalCopies
     asked: Asked
     nodata: float | None
     polygons: LabelPolygons | None
@@ -77,6 +87,10 @@ class _Cut:
     @property
     def stride_px(self) -> int:
         return self.asked.tile_px if self.asked.stride_px is None else self.asked.stride_px
+
+    def looks_at_pixels(self, scene: Scene) -> bool:
+        """Whether pixels without data are possible, and so have to be counted."""
+        return self.nodata is not None or "float32" in scene.dtypes
 
     def grid(self, scene: Scene) -> Grid:
         return scene.grid(self.asked.tile_px, self.stride_px)
@@ -98,11 +112,14 @@ def _polygons(asked: Asked) -> LabelPolygons | None:
     return LabelPolygons(asked.labels, asked.label_column)
 
 
-def _open_scenes(source: Path, files: list[str], asked: Asked, bad: BadInputs) -> list[Scene]:
+def _open_scenes(
+    source: Location, files: list[str], copies: LocalCopies, asked: Asked, bad: BadInputs
+) -> list[Scene]:
     scenes = []
     for group in group_files(files, asked.band_pattern, source_name=source.name):
         try:
-            scenes.append(scene_of(group, source, max_pixels=asked.max_pixels))
+            with copies.of(group.paths) as here:
+                scenes.append(scene_of(group, here, max_pixels=asked.max_pixels))
         except DataError as error:
             bad.add(_file_named_in(error, group, source), error)
     bad.judge(looked_at=len(scenes) + len(bad.found))
@@ -115,7 +132,7 @@ def _open_scenes(source: Path, files: list[str], asked: Asked, bad: BadInputs) -
     return scenes
 
 
-def _file_named_in(error: DataError, group: Group | Scene, source: Path) -> str:
+def _file_named_in(error: DataError, group: Group | Scene, source: Location) -> str:
     """Which file of the group is bad; messages begin with it."""
     return next((path for path in group.paths if str(error).startswith(f"{source / path} ")), group.paths[0])
 
@@ -195,9 +212,10 @@ def _rows_of_all(
     known = len(bad.found)
     for scene in scenes:
         here: Counter[str] = Counter()
-        rows = _rows(scene, cut, here)
         try:  # a scene is left out whole, so its rows are held; where damage stops all, they need not be
-            yield from list(rows) if bad.policy.skip else rows
+            with cut.copies.of(scene.paths if cut.looks_at_pixels(scene) else ()) as folder:
+                rows = _rows(scene, cut, folder, here)
+                yield from list(rows) if bad.policy.skip else rows
         except DataError as error:
             bad.add(_file_named_in(error, scene, cut.source), error)
         else:
@@ -206,7 +224,7 @@ def _rows_of_all(
         bad.judge(looked_at=looked_at)
 
 
-def _rows(scene: Scene, cut: _Cut, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
+def _rows(scene: Scene, cut: _Cut, folder: Path, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
     grid = cut.grid(scene)
     here = None if cut.polygons is None else _on(scene, cut.polygons)
     logger.debug(f"{scene.name}: {grid.width}x{grid.height} px, {len(grid.xs)} x {len(grid.ys)} tiles")
@@ -220,7 +238,7 @@ def _rows(scene: Scene, cut: _Cut, skipped: Counter[str]) -> Iterator[dict[str, 
         "acquired": scene.acquired,
     }
     for strip in grid.strips():
-        blank = _nodata_shares(scene, cut, strip)
+        blank = _nodata_shares(scene, cut, folder, strip)
         cover = None if here is None else here.shares(grid, strip, cut.vocabulary)
         ground = _strip_footprints(scene, grid, strip)
         for row, column in np.ndindex(len(strip.ys), len(grid.xs)):
@@ -249,9 +267,9 @@ def _labels(shares: npt.NDArray[np.float32], cut: _Cut) -> dict[str, Any]:
     return {"labels": None if unknown else held, "label_shares": shares.tolist()}
 
 
-def _nodata_shares(scene: Scene, cut: _Cut, strip: Strip) -> npt.NDArray[np.float32] | None:
+def _nodata_shares(scene: Scene, cut: _Cut, folder: Path, strip: Strip) -> npt.NDArray[np.float32] | None:
     """Share of each tile in which all bands of the finest grid are nodata or NaN; None where none can be."""
-    if cut.nodata is None and "float32" not in scene.dtypes:
+    if not cut.looks_at_pixels(scene):
         return None
     grid = cut.grid(scene)
     size = (strip.height_px, grid.width)
@@ -261,12 +279,12 @@ def _nodata_shares(scene: Scene, cut: _Cut, strip: Strip) -> npt.NDArray[np.floa
             continue
         one_file = len(scene.paths) == 1
         pixels = read_window(
-            cut.source / scene.paths[0 if one_file else number],
+            folder / scene.paths[0 if one_file else number],
             bands=(number + 1 if one_file else 1,),
             window=(0, strip.top, grid.width, strip.height_px),
             out_px=size,
             max_pixels=cut.asked.max_pixels,
-            root=cut.source,
+            root=folder,
         )[0]
         missing = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(size, np.bool_)
         blank &= missing if cut.nodata is None else missing | (pixels == cut.nodata)

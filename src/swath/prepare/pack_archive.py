@@ -80,7 +80,7 @@ def pack_archive(config: PackConfig, archive: Location, index: Index | None) -> 
 
 @contextlib.contextmanager
 def _alone(out: Location) -> Iterator[None]:
-    """Keep a second pack to `out` away; on S3 there are no locks."""
+    """Keep a second pack to `out` away; on S3 there are no locks, and the writer has a claim."""
     part = part_of(out)
     if not isinstance(part, Path) or not isinstance(out, Path):
         yield

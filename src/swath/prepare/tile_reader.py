@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data.bands import BandGroup
-from swath.data.fetched import files_here
+from swath.data.fetched import LocalCopies
 from swath.data.holes import without_holes
 from swath.data.index import Index
 from swath.data.masks import IGNORE, Classes, MaskClasses, read_mask
@@ -43,6 +43,7 @@ class TileReader:
     ) -> None:
         self._info = index.info
         self._root = location(index.info.root)
+        self._copies = LocalCopies(self._root)
         self._max_pixels = max_pixels
         self.masks = MaskClasses.from_index(index.info.masks)
         self._mask_root = Path(index.info.masks["root"]) if index.info.masks else None
@@ -57,7 +58,7 @@ class TileReader:
         """The folder to `read` these rows from: where the index says, or one with copies from S3."""
         places = [place for source in self._sources for place in source.places]
         needed = (row["paths"][place if len(row["paths"]) > 1 else 0] for row in rows for place in places)
-        with files_here(self._root, needed) as root:
+        with self._copies.of(needed) as root:
             yield root
 
     def read(self, row: dict[str, Any], *, root: Path | None = None) -> list[Pixels]:

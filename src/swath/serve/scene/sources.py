@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from swath import storage
-from swath.data.fetched import files_here
+from swath.data.fetched import LocalCopies
 from swath.datasets.grouping import Group, group_files
 from swath.datasets.layout import RASTER_SUFFIXES, raster_files
 from swath.errors import DataError, UsageError
@@ -38,7 +38,7 @@ class Source:
     @contextlib.contextmanager
     def here(self) -> Iterator[Path]:
         """The folder with its files on this machine, copied here for the while where they are on S3."""
-        with files_here(self.root, self.group.paths, large=True) as folder:
+        with LocalCopies(self.root, kept_bytes=0).of(self.group.paths) as folder:
             yield folder
 
 
