@@ -8,6 +8,8 @@ MINUTES ?= 3.5
 DEMO ?= swath-demo
 DATA ?=
 PEER ?=
+BENCH ?= swath-bench
+GDF_PYTHON ?=
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +38,9 @@ format: setup  ## write the formatting that check asks for
 bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives PEER=/checkout/of/dino
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scores.py
+	$(BIN)/python benchmarks/bigearthnet_tar.py --folder $(BENCH)
+	$(BIN)/python benchmarks/bigearthnet_index.py --work $(BENCH) $(if $(GDF_PYTHON),--peer-python $(GDF_PYTHON))
+	$(BIN)/python benchmarks/scaling.py --work $(BENCH)
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/feeding.py --peer $(PEER))
@@ -45,4 +50,4 @@ lock: setup  ## pin again what pyproject.toml asks for
 		--quiet pyproject.toml -o requirements.lock
 
 clean:  ## remove what set-up and demo made
-	rm -rf $(VENV) .tools $(DEMO)
+	rm -rf $(VENV) .tools $(DEMO) $(BENCH)

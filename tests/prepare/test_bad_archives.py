@@ -44,6 +44,7 @@ BAD = {
     "band missing": ("B03.tif", lambda _: None, "lacks B03"),
     "size": ("B03.tif", rewritten(RANDOM[:60, :60]), r"B03\.tif is 60x60 uint16; .* has 120x120 uint16"),
     "type": ("B03.tif", rewritten(FLOATS), "is 120x120 float32; BigEarthNet has 120x120 uint16"),
+    "type of as many bytes": ("B03.tif", rewritten(RANDOM.astype(np.int16)), "is 120x120 int16"),
     "cut": ("B03.tif", lambda data: data[:20_000], "truncated"),
     "no raster": ("B03.tif", lambda _: b"<VRTDataset/>" * 99, "VRT"),
     "place": ("B03.tif", rewritten(RANDOM, transform=MOVED), "lie in 2 places"),

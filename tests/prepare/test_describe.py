@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -12,7 +13,9 @@ import rasterio
 from tile_archive import random_pixels, row, write_index, write_raster
 
 from swath.config import DescribeConfig, PackConfig
+from swath.location import S3Path
 from swath.prepare import describe, pack
+from swath.prepare.opening import beside
 
 GRID = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
 EVIL = "<script>alert(1)</script>"
@@ -97,3 +100,10 @@ def test_a_tile_that_cannot_be_read_is_left_out_and_named(index, caplog):
     assert result.samples == 3
     assert "1 of 4 sample tiles cannot be read" in caplog.text
     assert "2.tif" in caplog.text
+
+
+def test_pages_of_an_index_and_of_its_pack_lie_side_by_side():
+    folder = Path("data")
+    assert beside(folder / "x.parquet", "describe.html") == folder / "x.describe.html"
+    assert beside(folder / "x.lance", "describe.html") == folder / "x.lance.describe.html"
+    assert beside(S3Path("b", "x.lance"), "audit.png") == S3Path("b", "x.lance.audit.png")

@@ -1,14 +1,22 @@
+import struct
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from archive_pack import RGB, as_v2, expected_pixels, spoilt
 from real_patches import folders, real_patches, write_archive
 
 from swath.config import IndexConfig, PackConfig, SplitConfig
-from swath.data.index import read_index
+from swath.data.index import IndexWriter, read_index
+from swath.data.masks import MaskClasses
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.prepare import index, pack, split
+from swath.pretraining.monitor import trainable_rows
 
+# Tag 339, one SHORT: 1 is unsigned, 2 signed.
+SAMPLE_IS_UNSIGNED, SAMPLE_IS_SIGNED = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (1, 2))
 V2 = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_87_48"
 
 
@@ -45,6 +53,44 @@ def test_an_archive_is_indexed_split_and_packed(tmp_path):
     assert dict(zip(store.ids(), store.splits(), strict=True)) == expected
     folder = next(name for name in folders(members) if name.endswith(store.ids()[0]))
     assert np.array_equal(store.read(np.array([0]))[0][0], expected_pixels(members, RGB, folder))
+
+
+def test_a_band_of_another_type_and_as_many_bytes_is_bad_when_its_folder_is_packed(tmp_path):
+    members, patch = spoilt("B03.tif", lambda data: data.replace(SAMPLE_IS_UNSIGNED, SAMPLE_IS_SIGNED))
+    folder = extracted(tmp_path / "x", members)
+    index.run(IndexConfig(source=folder, out=tmp_path / "index.parquet"))
+    with pytest.raises(DataError, match=rf"{patch}_B03.tif has int16 pixels, the index says uint16"):
+        pack.run(PackConfig(index=tmp_path / "index.parquet", out=tmp_path / "tiles.lance", bands=RGB))
+
+
+def test_masks_are_packed_from_folders_alone_and_refused_beside_an_archive(tmp_path):
+    archive = write_archive(tmp_path / "archive.tar.gz", real_patches())
+    index.run(IndexConfig(source=archive, out=tmp_path / "index.parquet"))
+    read = read_index(tmp_path / "index.parquet")
+    classes = MaskClasses(("a", "b"), {1: 0, 2: 1}).to_json()
+    masked = replace(read.info, masks={"root": str(tmp_path), **classes})
+    with IndexWriter(tmp_path / "masked.parquet", masked, more=read.more) as writer:
+        writer.append(read.table)
+    with pytest.raises(UsageError, match="has masks, which are packed from folders only"):
+        pack.run(PackConfig(index=tmp_path / "masked.parquet", out=tmp_path / "tiles.lance"))
+
+
+def test_patches_that_are_not_recommended_train_and_a_warning_says_so(tmp_path, monkeypatch, caplog):
+    members = real_patches()
+    names = sorted(folder.rpartition("/")[2] for folder in folders(members))
+    good = [number > 0 for number in range(len(names))]
+    lists = {"id": names, "split": [None, *["test"] * (len(names) - 1)], "recommended": good}
+    monkeypatch.setattr("swath.datasets.bigearthnet.source.read_lists", lambda: pa.table(lists))
+    folder = extracted(tmp_path / "x", members)
+    index.run(IndexConfig(source=folder, out=tmp_path / "index.parquet"))
+    assert "without a split: 1 patches. Pretraining draws from them too" in caplog.text
+    pack.run(PackConfig(index=tmp_path / "index.parquet", out=tmp_path / "tiles.lance", bands=RGB))
+    store = TileStore(tmp_path / "tiles.lance")
+    assert trainable_rows(store).tolist() == [0]
+    caplog.clear()
+    index.run(IndexConfig(source=folder, out=tmp_path / "some.parquet", recommended=True))
+    assert "not recommended" not in caplog.text
+    assert read_index(tmp_path / "some.parquet").table["id"].to_pylist() == names[1:]
 
 
 def test_sentinel_1_is_packed_by_its_own_index_and_by_one_of_sentinel_2(tmp_path):

@@ -191,3 +191,10 @@ def test_out_must_be_a_file_and_the_source_must_be_there(tmp_path, scene):
         run(IndexConfig(source=scene, out=tmp_path))
     with pytest.raises(UsageError, match="no folder or file"):
         run(IndexConfig(source=tmp_path / "gone", out=tmp_path / "i.parquet"))
+
+
+@pytest.mark.parametrize("setting", [{"on_bad_file": "skip"}, {"max_bad": 0.5}, {"max_pixels": 9}])
+def test_settings_for_files_are_refused_for_a_catalogue(tmp_path, setting):
+    flag = next(iter(setting)).replace("_", "-")
+    with pytest.raises(UsageError, match=rf"--{flag} would change nothing: bigearthnet:v1 without --pixels"):
+        run(IndexConfig(source="bigearthnet:v1", out=tmp_path / "index.parquet", **setting))

@@ -119,7 +119,7 @@ class AuditConfig(Settings):
     index: Location
     """The index, or the packed tiles, whose splits are compared; of tiles the pixels too."""
     out: Location | None = None
-    """The map to write (PNG); NAME.audit.png beside the index where not given."""
+    """The map to write (PNG); NAME.audit.png beside the index, or tiles.lance.audit.png, where not given."""
     within_m: Annotated[float, Field(gt=0)] | None = None
     """Count tiles nearer than this to a training tile too, in metres; the side of a tile where not given."""
 
@@ -130,7 +130,8 @@ class DescribeConfig(Settings):
     index: Location
     """The index, or the packed tiles, to describe."""
     out: Location | None = None
-    """The page to write (HTML); NAME.describe.html beside the index where not given."""
+    """The page to write (HTML); NAME.describe.html beside the index, or tiles.lance.describe.html, where not
+    given."""
 
 
 class PackConfig(Settings):

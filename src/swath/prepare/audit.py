@@ -18,7 +18,7 @@ from swath.files import file_aside
 from swath.geography.leaks import AUDITED, COLUMNS, Leaks, SplitLeaks, find_leaks
 from swath.location import Location
 from swath.pages.leak_map import leak_map
-from swath.prepare.opening import open_index_or_tiles
+from swath.prepare.opening import beside, open_index_or_tiles
 from swath.results import Result
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def _leaks(table: pa.Table, config: AuditConfig, *, has_pixels: bool) -> Leaks |
 
 
 def _draw(leaks: Leaks, splits: Any, config: AuditConfig) -> Location:
-    out = config.out or config.index.with_name(f"{config.index.stem}.audit.png")
+    out = config.out or beside(config.index, "audit.png")
     picture = leak_map(leaks, leaks.places.of(splits == "train"))
     with file_aside(out) as aside:
         matplotlib.image.imsave(aside, picture, format="png")

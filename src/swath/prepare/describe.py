@@ -13,7 +13,7 @@ from swath.data.store import TileStore
 from swath.files import file_aside
 from swath.location import Location
 from swath.prepare.describe_page import Subject, describe_page
-from swath.prepare.opening import open_index_or_tiles
+from swath.prepare.opening import beside, open_index_or_tiles
 from swath.prepare.samples import samples_of
 from swath.results import Result
 
@@ -69,7 +69,7 @@ def run(config: DescribeConfig) -> DescribeResult:
     census = take_census(_table_of(opened), _vocabulary(opened))
     samples = samples_of(opened, _SAMPLES)
     bands = opened.statistics if isinstance(opened, TileStore) else {}
-    out = config.out or config.index.with_name(f"{config.index.stem}.describe.html")
+    out = config.out or beside(config.index, "describe.html")
     text = describe_page(Subject.of(config.index, opened), census, bands, samples)
     with file_aside(out) as aside:
         aside.write_text(text, encoding="utf-8")

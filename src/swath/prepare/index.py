@@ -17,6 +17,7 @@ from swath.data.index import IndexWriter
 from swath.data.masks import MaskClasses, read_mask_classes
 from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import source as bigearthnet
+from swath.datasets.bigearthnet.catalogue import PREFIX
 from swath.datasets.bigearthnet.gdf_builder import TableWriter
 from swath.datasets.detect import detect
 from swath.datasets.labels_csv import TABLES, read_labels
@@ -37,6 +38,7 @@ _FIND: dict[str, Callable[[Any, Asked], Layout]] = {
 }
 # Settings of scenes: ready tiles are not cut, and no polygons are laid over them.
 _OF_SCENES = ("tile_px", "stride_px", "max_nodata", "min_share", "partial_labels")
+_OF_FILES = ("on_bad_file", "max_bad", "max_pixels")  # a catalogue without pixels opens none
 _OF_BIGEARTHNET = ("metadata", "class_order", "recommended", "pixels", "like")
 _KINDS = {"split": "splits", "country": "countries", "season": "seasons"}  # column -> field of the result
 _FLAGS = ("recommended", "seasonal_snow", "cloud_or_shadow", "without_label")
@@ -91,6 +93,7 @@ def run(config: IndexConfig) -> IndexResult:
             progress.advance(batch.num_rows)
         if writer.rows == 0:
             raise DataError(_nothing_left(config, layout))
+    _warn_of_what_trains(counts.published(), writer.rows)
     if not layout.bad.found:
         storage.remove(_listing(config))
     bad = {f"bad {layout.bad.what}": len(layout.bad.found)} if layout.bad.found else {}
@@ -227,14 +230,18 @@ def _listing(config: IndexConfig) -> Location:
 
 
 def _refuse_what_changes_nothing(config: IndexConfig, layout_name: str) -> None:
+    idle = [_flag(name) for name in _OF_FILES if name in config.model_fields_set]
+    if idle and str(config.source).startswith(PREFIX) and config.pixels is None:
+        raise UsageError(
+            f"{', '.join(idle)} would change nothing: {config.source} without --pixels opens no file of a "
+            f"patch. Leave out {', '.join(idle)}."
+        )
     refused = (() if layout_name == "scenes" else _OF_SCENES) + (
         () if layout_name == "bigearthnet" else _OF_BIGEARTHNET
     )
     values = {name: getattr(config, name) for name in refused if name in config.model_fields_set}
     flags = ", ".join(
-        f"--{name.replace('_', '-')}"
-        for name, value in values.items()
-        if value is not None and value is not False
+        _flag(name) for name, value in values.items() if value is not None and value is not False
     )
     if not flags:
         return
@@ -246,6 +253,20 @@ def _refuse_what_changes_nothing(config: IndexConfig, layout_name: str) -> None:
         f"{flags} would change nothing: the layout {layout_name} has ready tiles. "
         f"Leave out {flags}, or cut the files as scenes: --layout scenes"
     )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _warn_of_what_trains(counts: dict[str, Any], tiles: int) -> None:
+    """Tiles without a split train; of BigEarthNet those are the ones that its authors advise against."""
+    others = tiles - counts.get("recommended", tiles)
+    if others and counts.get("splits"):
+        logger.warning(
+            f"not recommended, for snow, cloud, shadow or want of a label, and without a split: {others:,} "
+            "patches. Pretraining draws from them too; leave them out with --recommended."
+        )
 
 
 def _nothing_left(config: IndexConfig, layout: Layout) -> str:

@@ -1,4 +1,4 @@
-"""What describe and audit look at: an index, or packed tiles, which stand alone."""
+"""What describe and audit look at: an index, or packed tiles, which stand alone; and where they write."""
 
 from swath import storage
 from swath.data.index import Index, read_index
@@ -13,3 +13,9 @@ def open_index_or_tiles(path: Location) -> Index | TileStore:
         DataError: it is neither.
     """
     return TileStore(path) if storage.is_folder(path) else read_index(path)
+
+
+def beside(path: Location, ending: str) -> Location:
+    """index.parquet -> index.audit.png, tiles.lance -> tiles.lance.audit.png: both may lie side by side."""
+    stem = path.stem if path.suffix == ".parquet" else path.name
+    return path.with_name(f"{stem}.{ending}")

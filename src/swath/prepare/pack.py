@@ -72,8 +72,9 @@ def run(config: PackConfig) -> PackResult:
         )
     if is_archive(pixels):
         if index.info.masks:
-            logger.warning(
-                "masks are packed from folders only: this pack gets none. For masks, extract the archive."
+            raise UsageError(
+                f"{config.index} has masks, which are packed from folders only. Extract the archive and leave"
+                f" out --pixels, or index the archive, without masks: swath index {pixels} --out INDEX"
             )
         return pack_archive(config, pixels, index)
     if config.pixels:
