@@ -106,4 +106,4 @@ def test_pages_of_an_index_and_of_its_pack_lie_side_by_side():
     folder = Path("data")
     assert beside(folder / "x.parquet", "describe.html") == folder / "x.describe.html"
     assert beside(folder / "x.lance", "describe.html") == folder / "x.lance.describe.html"
-    assert beside(S3Path("b", "x.lance"), "audit.png") == S3Path("b", "x.lance.audit.png")
+    assert beside(S3Path("bucket", "x.lance"), "audit.png") == S3Path("bucket", "x.lance.audit.png")

@@ -109,10 +109,8 @@ class Tarball:
             if header.kind in {b"L", b"x"}:
                 long_name = self._long_name(header) or long_name
                 continue
-            if header.kind in {
-                b"g",
-                b"K",
-            }:  # comments of git archive; the target of a link, refused in a moment
+            # Comments of git archive; the target of a link, refused in a moment.
+            if header.kind in {b"g", b"K"}:
                 self._skip(header.size + -header.size % _BLOCK)
                 continue
             name = _checked_name(self.path, long_name or header.name, header.kind)
@@ -122,9 +120,7 @@ class Tarball:
                 data = self._take(header.size, name)
                 self._skip(-header.size % _BLOCK, name)
                 yield Member(name, data)
-        while (
-            self._read_chunk()
-        ):  # what follows the end is padding; reading it checks the checksum of the gzip
+        while self._read_chunk():  # padding; reading it checks the checksum of the gzip
             pass
 
     def _next_header(self) -> _Header | None:
