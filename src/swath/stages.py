@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from swath.serve.bundle.verify import VerifyResult
     from swath.serve.explore import ExploreResult
     from swath.serve.predict.stage import PredictResult
-    from swath.serve.search import SearchResult
+    from swath.serve.search import DuplicatesResult, SearchResult
     from swath.transfer.embed import EmbedResult
     from swath.transfer.finetune import FinetuneResult
     from swath.transfer.ladder_result import LadderResult
@@ -214,8 +214,8 @@ def load(path: Location) -> "Model":
     return opened(path)
 
 
-def search(features: Location, **settings: Any) -> "SearchResult":
-    """Find the tiles of `features` most like one (`like`); settings as SearchConfig."""
+def search(features: Location, **settings: Any) -> "SearchResult | DuplicatesResult":
+    """Find the tiles of `features` most like one (`like`), or near duplicates; settings as SearchConfig."""
     from swath.serve.search import run
 
     return run(validate(SearchConfig, {"features": features, **settings}))

@@ -129,3 +129,20 @@ def _layer_with(path: Path, column: str | None) -> tuple[str, dict[str, Any]]:
             f"{path}: say which column holds the class: --label-column NAME. Columns: {columns}."
         )
     raise UsageError(f'{path} has no column "{column}"; columns: {columns}.{did_you_mean(column, fields)}')
+
+
+def read_area(path: Path) -> shapely.Geometry:
+    """All polygons of a file as one area in WGS 84 longitude and latitude.
+
+    Raises:
+        DataError: no polygons, no CRS, or damaged.
+        UsageError: a file of another kind.
+    """
+    _check_vector(path)
+    with _one_line(path):
+        frame = pyogrio.read_dataframe(path, columns=[])
+    frame = frame[frame.geometry.notna()]
+    if frame.crs is None or not frame.geom_type.isin(["Polygon", "MultiPolygon"]).any():
+        lacks = "no polygons" if frame.crs is not None else "no CRS"
+        raise DataError(f"{path} has {lacks}; an area is made of polygons whose place is known.")
+    return shapely.union_all(frame.to_crs(4326).geometry.to_numpy())

@@ -133,7 +133,7 @@ def test_the_table_and_the_json_say_the_same(make_features, capsys):
     assert main(["search", str(path), "--like", "t0007", "--k", "3", "--json"]) == 0
     out = capsys.readouterr().out.splitlines()
     described = json.loads(out[-1])
-    assert out[0] == "the 3 tiles most like t0007, of 60"
+    assert out[0].startswith("the 3 tiles most like t0007, of 60 (every tile")
     first = described["found"][0]
     assert out[3].split()[:3] == ["1", first["id"], f"{first['similarity']:.4f}"]
     assert set(first) == {"id", "similarity", "split", "labels", "acquired", "lon", "lat"}

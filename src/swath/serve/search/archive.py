@@ -31,6 +31,10 @@ class Archive:
     def __len__(self) -> int:
         return len(self.tiles)
 
+    def open_index(self) -> None:
+        """Read the features now, and not with the first search."""
+        self._exact.open()
+
     def nearest(self, asked: Values, *, k: int, among: Rows | None = None) -> Neighbours:
         """The tiles most like queries (Q, D); see ExactIndex."""
         return self._exact.nearest(asked, k=k, among=among)

@@ -39,6 +39,10 @@ class ExactIndex:
         self.path = path
         self._shape = (tiles, dim)
 
+    def open(self) -> None:
+        """Read the features now."""
+        _ = self._nonzero
+
     def nearest(self, asked: Values, *, k: int, among: Rows | None = None) -> Neighbours:
         """Of queries (Q, D) of any length; at most k, and only `among` these rows where they are given."""
         allowed = self._nonzero if among is None else np.intersect1d(among, self._nonzero)

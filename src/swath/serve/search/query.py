@@ -1,8 +1,9 @@
-"""What a user looks for, as a feature: a tile of the archive, or the tile at a place."""
+"""What a user looks for, as a feature: a tile of the archive, the tile at a place, or a picture."""
 
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -11,31 +12,42 @@ import shapely
 from swath.errors import DataError, UsageError
 from swath.features.table import Values
 from swath.serve.search.archive import Archive
+from swath.serve.search.picture import Picture, embed_picture
 
+_PICTURES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"}
 _POINT = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*,\s*([-+]?\d+(?:\.\d+)?)\s*")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A feature (D,) to look for, what it is called, and its row where it is a tile of the archive."""
+    """A feature (D,) to look for and what it is called; its row where it is a tile of the archive, its pixels
+    where it is not.
+    """
 
     feature: Values
     name: str
+    labels: tuple[str, ...] = ()
     row: int | None = None
+    picture: Picture | None = None
 
 
-def read_query(like: str, archive: Archive) -> Query:
-    """`like` is the id of a tile, or LON,LAT.
+def read_query(like: str, archive: Archive, *, run: Path | None) -> Query:
+    """`like` is the id of a tile, LON,LAT, or a picture, which `run` embeds.
 
     Raises:
-        UsageError: neither; no tile holds the point.
-        DataError: the tile's feature has no direction (zeros).
+        UsageError: none of them; no tile holds the point; `run` has no effect.
+        DataError: the tile's feature has no direction (zeros); the picture does not fit the run.
     """
     point = _POINT.fullmatch(like)
-    if point and not archive.holds(like):
-        row = _row_at(archive, float(point[1]), float(point[2]))
-        return _of_tile(archive, row)
+    is_tile = archive.holds(like)
+    if not is_tile and not point and (Path(like).is_file() or Path(like).suffix.lower() in _PICTURES):
+        feature, picture = embed_picture(Path(like), archive.about, run=run)
+        return Query(feature, like, picture=picture)
+    if run is not None:
+        raise UsageError(f"--run is for pictures, and {like} is none; leave it out")
+    if point and not is_tile:
+        return _of_tile(archive, _row_at(archive, float(point[1]), float(point[2])))
     return _of_tile(archive, archive.row_of(like))
 
 
@@ -47,7 +59,7 @@ def _of_tile(archive: Archive, row: int) -> Query:
             f'the feature of tile "{name}" is all zeros, so nothing can be like it. Embed the tiles again: '
             "swath embed RUN TILES --out FILE"
         )
-    return Query(feature, name, row)
+    return Query(feature, name, tuple(archive.tiles["labels"][row].as_py() or ()), row)
 
 
 def _row_at(archive: Archive, lon: float, lat: float) -> int:
