@@ -35,7 +35,7 @@ def refused(capsys, *words):
 def ended(capsys, *words):
     """Send a job and wait for its end."""
     job = asked(capsys, *words, *ROLE)["job"]
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while status(OneJob(job=job)).status not in ENDED:
         assert time.monotonic() < deadline
         time.sleep(0.2)

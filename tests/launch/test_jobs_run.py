@@ -18,7 +18,7 @@ def send(capsys, *words):
     return json.loads(capsys.readouterr().out.splitlines()[-1])["job"]
 
 
-def wait_for(job, *, until=lambda about: about.status in ENDED, within_s=90):
+def wait_for(job, *, until=lambda about: about.status in ENDED, within_s=240):
     deadline = time.monotonic() + within_s
     while not until(about := status(OneJob(job=job))):
         assert time.monotonic() < deadline, f"{job} is {about}"

@@ -26,8 +26,8 @@ _AT_ONCE = 32  # small objects are mostly waited for
 class LocalCopies:
     """Files below `root`, used from any thread; of a folder of this machine they are the files themselves."""
 
-    def __init__(self, root: Location, *, kept_bytes: int = KEPT_BYTES) -> None:
-        self._root, self._kept_bytes = root, kept_bytes
+    def __init__(self, root: Location, *, kept_bytes: int | None = None) -> None:
+        self._root, self._kept_bytes = root, KEPT_BYTES if kept_bytes is None else kept_bytes
         self._lock = threading.Lock()
         self._copies: OrderedDict[str, _Copy] = OrderedDict()  # the one that was used last comes last
         self._bytes = 0
