@@ -90,7 +90,7 @@ TINY = (
 )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Flags of a network that trains in a second."""
     return list(TINY)
@@ -118,6 +118,12 @@ def s3(seaweedfs_url, monkeypatch):
 def any_s3(request, monkeypatch):
     """As `s3`, on each of two implementations of the protocol."""
     return _reach(request.getfixturevalue(f"{request.param}_url"), monkeypatch)
+
+
+@pytest.fixture
+def s3_at(monkeypatch):
+    """`s3_at(url)` is as `s3`, on the server at that address."""
+    return lambda url: _reach(url, monkeypatch)
 
 
 def _reach(url, monkeypatch):

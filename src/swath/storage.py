@@ -25,6 +25,8 @@ from swath.errors import DataError, MachineError, SwathError
 from swath.location import Location, S3Path
 
 _AT_ONCE = 32
+_TIMEOUT = timedelta(seconds=120)  # of one request; a stalled one is tried again
+_RETRY_WITHIN = timedelta(seconds=400)  # from the first try: three that stall, and one that does not
 _PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
@@ -231,8 +233,8 @@ def _opened(bucket: str, _environment: tuple[tuple[str, str], ...]) -> S3Store:
     """One store a bucket and environment, so that its connections are used again."""
     return S3Store(
         bucket,
-        client_options={"allow_http": bool(_plain_http()), "timeout": timedelta(seconds=120)},
-        retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=120)},
+        client_options={"allow_http": bool(_plain_http()), "timeout": _TIMEOUT},
+        retry_config={"max_retries": 6, "retry_timeout": _RETRY_WITHIN},
     )
 
 
