@@ -1,10 +1,11 @@
 # Two commands matter: `make demo` and `make test`. Both do all set-up on a fresh machine with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test check format bench soak lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 3.5
+SOAK ?= 20
 DEMO ?= swath-demo
 DATA ?=
 PEER ?=
@@ -44,6 +45,9 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/feeding.py --peer $(PEER))
+
+soak: setup  ## trainings through random faults must end as without them (SOAK=20 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(SOAK)
 
 lock: setup  ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
