@@ -65,6 +65,7 @@ def test_without_repulsion_tiles_look_alike(packed, tmp_path, monkeypatch, caplo
         patch_size=16,
         batch_size=16,
         steps=80,
+        monitor_every=0,
     )
     assert "COLLAPSE: tiles look alike" in caplog.text
 

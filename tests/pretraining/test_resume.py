@@ -1,33 +1,49 @@
 """A run survives: stops, kills in mid-save, damaged checkpoints and full disks cost steps, never the run."""
 
 import os
+import random
+import re
+import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rank_processes import start, wait_for
 from safetensors.torch import load_file
 
+from swath.cli import main
+from swath.data.store import TileStore
 from swath.pretraining.bad_batches import read_bad_batches
+from swath.pretraining.monitor import trainable_rows
 from swath.pretraining.trainer import Trainer
 from swath.runtime.run import Run
 
 STEPS = ("--steps", "12", "--save-every", "4")
 
 
-@pytest.fixture
-def unbroken(pretrain, tmp_path) -> str:
-    """The state hash of a run that was never stopped."""
-    return pretrain(tmp_path / "unbroken", *STEPS).json["state_hash"]
+@pytest.fixture(scope="session")
+def whole(packed, tiny, tmp_path_factory) -> Run:
+    """A run that was never stopped; tests look at it and change nothing."""
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    assert main(["pretrain", str(packed), "--out", str(out), *tiny, *STEPS]) == 0
+    return Run.open(out)
 
 
-def elsewhere(packed: Path, tiny: list[str], out: Path, *flags: str, fault: str = "") -> subprocess.Popen:
-    """The same command in a process of its own, which may be killed."""
-    command = [sys.executable, "-m", "swath.cli", "pretrain", str(packed), "--out", str(out), *tiny, *flags]
-    environment = {**os.environ, "SWATH_FAULT": fault, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="session")
+def unbroken(whole) -> str:
+    """Its state hash."""
+    return whole.summary["state_hash"]
+
+
+@pytest.fixture(scope="session")
+def stopped_at_10(packed, tiny, tmp_path_factory) -> Path:
+    """The same, stopped at step 10 with checkpoints of steps 8 and 10; for tests to copy."""
+    out = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SWATH_FAULT", "stop@step=9")
+        assert main(["pretrain", str(packed), "--out", str(out), *tiny, *STEPS]) == 143
+    return out
 
 
 def test_the_same_run_twice_gives_the_same_state(pretrain, tmp_path, unbroken):
@@ -39,7 +55,7 @@ def test_the_same_run_twice_gives_the_same_state(pretrain, tmp_path, unbroken):
     assert other_seed.json["state_hash"] != unbroken
 
 
-def test_stopped_and_resumed_in_mid_epoch_is_bitwise_equal(pretrain, tmp_path, unbroken, monkeypatch):
+def test_stopped_and_resumed_in_mid_epoch_is_bitwise_equal(pretrain, tmp_path, whole, unbroken, monkeypatch):
     out = tmp_path / "stopped"
     for step in (3, 7):
         monkeypatch.setenv("SWATH_FAULT", f"stop@step={step}")
@@ -52,21 +68,58 @@ def test_stopped_and_resumed_in_mid_epoch_is_bitwise_equal(pretrain, tmp_path, u
     ended = pretrain(out, *STEPS)
     assert "Resuming from step 8" in ended.errors
     assert ended.json["state_hash"] == unbroken
-    whole, broken = Run.open(tmp_path / "unbroken").metrics(), Run.open(out).metrics()
+    smooth, broken = whole.metrics(), Run.open(out).metrics()
     assert [row["step"] for row in broken] == list(range(1, 13)), "each step once, in order"
-    assert [row["loss"].hex() for row in broken] == [row["loss"].hex() for row in whole]
+    assert [row["loss"].hex() for row in broken] == [row["loss"].hex() for row in smooth]
+
+
+def test_stopped_at_random_every_tile_comes_once_an_epoch(packed, pretrain, tmp_path, monkeypatch):
+    rows = trainable_rows(TileStore(packed))
+    steps, stops = -(-2 * len(rows) // 16), random.Random(4)
+    faults = sorted(stops.sample(range(steps - 1), 3))
+    taken, take = [], Trainer.step
+
+    def note(trainer, batch, step):
+        taken.append((step, batch.step_rows, batch.step_epochs))
+        return take(trainer, batch, step)
+
+    monkeypatch.setattr(Trainer, "step", note)
+    for fault in [*(f"stop@step={step}" for step in faults), ""]:
+        monkeypatch.setenv("SWATH_FAULT", fault)
+        assert pretrain(tmp_path / "run", "--steps", str(steps)).code == (143 if fault else 0)
+    assert [step for step, *_ in taken] == list(range(steps)), "no step twice, none left out"
+    ids, epochs = (np.concatenate([part[column] for part in taken]) for column in (1, 2))
+    for epoch in (0, 1):
+        assert sorted(ids[epochs == epoch]) == sorted(rows)
 
 
 def test_killed_in_mid_save_goes_on_from_the_checkpoint_before(packed, tiny, pretrain, tmp_path, unbroken):
     out = tmp_path / "killed"
-    process = elsewhere(packed, tiny, out, *STEPS, fault="sigkill@save=8")
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    process.stderr.close()
+    words = ["pretrain", str(packed), "--out", str(out), *tiny, *STEPS]
+    (process,) = start(words, tmp_path, fault="sigkill@save=8")
+    assert process.wait() == -signal.SIGKILL
     assert list((out / "checkpoints").glob(".*")), "the half-written save is there"
     ended = pretrain(out, *STEPS)
     assert "Resuming from step 4" in ended.errors
     assert ended.json["state_hash"] == unbroken
     assert not list((out / "checkpoints").glob(".*"))
+
+
+def test_killed_at_random_again_and_again_never_goes_back(packed, tiny, pretrain, tmp_path, unbroken):
+    out, draw, reached = tmp_path / "killed", random.Random(0), 0
+    for _ in range(4):
+        words = ["pretrain", str(packed), "--out", str(out), *tiny, "--steps", "12", "--save-every", "1"]
+        (process,) = start(words, tmp_path)
+        wait_for(process, out, f"checkpoints/step-{min(reached + 1, 12):08d}")
+        process.process.join(draw.uniform(0, 0.2))
+        process.process.kill()
+        process.process.join()
+        found = re.search(r"Resuming from step (\d+)", process.errors)
+        assert (int(found[1]) if found else 0) >= reached, "no saved step was lost"
+        reached = Run.open(out).checkpoint().step
+    ended = pretrain(out, "--steps", "12", "--save-every", "1")
+    assert ended.json["state_hash"] == unbroken
+    assert not list((out / "checkpoints").glob(".*")), "what kills left half-written is gone"
 
 
 def damage_flip(folder: Path) -> None:
@@ -90,11 +143,10 @@ def damage_manifest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_flip, damage_truncate, damage_member, damage_manifest])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(pretrain, tmp_path, unbroken, monkeypatch, damage):
-    out = tmp_path / "damaged"
-    monkeypatch.setenv("SWATH_FAULT", "stop@step=9")
-    assert pretrain(out, *STEPS).code == 143
-    monkeypatch.setenv("SWATH_FAULT", "")
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    pretrain, tmp_path, stopped_at_10, unbroken, damage
+):
+    out = shutil.copytree(stopped_at_10, tmp_path / "damaged")
     damage(out / "checkpoints" / "step-00000010")
     ended = pretrain(out, *STEPS)
     assert "using step-00000008 (2 steps lost)" in ended.errors
@@ -103,28 +155,27 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(pretrain, tmp_path, u
     assert list((out / "checkpoints").glob("*.damaged")), "set aside, not deleted"
 
 
-def test_when_every_checkpoint_is_damaged_all_are_named(pretrain, tmp_path):
-    out = tmp_path / "all"
-    assert pretrain(out, *STEPS).code == 0
+def test_when_every_checkpoint_is_damaged_all_are_named(pretrain, tmp_path, stopped_at_10):
+    out = shutil.copytree(stopped_at_10, tmp_path / "all")
     for folder in (out / "checkpoints").glob("step-*"):
         damage_flip(folder)
     answer = pretrain(out, *STEPS)
     assert answer.code == 3
     assert "step-00000008" in answer.errors
-    assert "step-00000012" in answer.errors
+    assert "step-00000010" in answer.errors
 
 
-def test_a_real_sigterm_saves_and_exits_143(packed, tiny, tmp_path):
-    out = tmp_path / "signalled"
-    process = elsewhere(packed, tiny, out, "--steps", "100000", "--save-every", "2")
-    deadline = time.monotonic() + 60
-    while not list(out.glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert "Stopped by SIGTERM at step" in errors.splitlines()[-1]
-    assert "run the same command to resume" in errors.splitlines()[-1]
+def test_a_run_in_use_is_refused_and_a_real_sigterm_saves_and_exits_143(packed, tiny, pretrain, tmp_path):
+    out, flags = tmp_path / "signalled", ("--steps", "100000", "--save-every", "2")
+    (process,) = start(["pretrain", str(packed), "--out", str(out), *tiny, *flags], tmp_path)
+    wait_for(process, out, "checkpoints/step-*")
+    second = pretrain(out, *flags)
+    assert second.code == 5
+    assert f"{out} is in use by pid {process.process.pid} on host" in second.errors
+    os.kill(process.process.pid, signal.SIGTERM)
+    assert process.wait(within_s=30) == 143
+    assert "Stopped by SIGTERM at step" in process.errors.splitlines()[-1]
+    assert "run the same command to resume" in process.errors.splitlines()[-1]
 
 
 def test_one_bad_step_is_skipped_whole(pretrain, tmp_path, monkeypatch):
@@ -165,7 +216,7 @@ def test_no_checkpoint_to_roll_back_to_ends_the_run(pretrain, tmp_path, monkeypa
     assert "there is no good checkpoint yet" in answer.errors
 
 
-def test_a_roll_back_that_helps_goes_on_with_half_the_learning_rate(pretrain, tmp_path, monkeypatch):
+def test_a_roll_back_that_helps_goes_on_with_half_the_learning_rate(pretrain, tmp_path, whole, monkeypatch):
     take = Trainer.step
 
     def blow_up_once(trainer, batch, step):
@@ -180,11 +231,9 @@ def test_a_roll_back_that_helps_goes_on_with_half_the_learning_rate(pretrain, tm
     rows = {row["step"]: row for row in Run.open(tmp_path / "helped").metrics()}
     assert list(rows) == list(range(1, 13))
     assert not any("skipped" in row for row in rows.values())
-    monkeypatch.setattr(Trainer, "step", take)
-    assert pretrain(tmp_path / "whole", *STEPS).code == 0
-    whole = {row["step"]: row for row in Run.open(tmp_path / "whole").metrics()}
-    assert [rows[step]["lr"] == whole[step]["lr"] for step in (3, 4)] == [True, True]
-    assert [rows[step]["lr"] / whole[step]["lr"] for step in (5, 12)] == [0.5, 0.5]
+    smooth = {row["step"]: row for row in whole.metrics()}
+    assert [rows[step]["lr"] == smooth[step]["lr"] for step in (3, 4)] == [True, True]
+    assert [rows[step]["lr"] / smooth[step]["lr"] for step in (5, 12)] == [0.5, 0.5]
     assert Run.open(tmp_path / "helped").checkpoint().state["rollbacks"] == 1
 
 
@@ -199,8 +248,8 @@ def test_a_full_disk_keeps_training_and_the_checkpoint_before(pretrain, tmp_path
     assert names == ["step-00000004", "step-00000012"]
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(pretrain, tmp_path, unbroken):
-    again = pretrain(tmp_path / "unbroken", *STEPS, "--save-every", "5")
+def test_a_finished_run_says_so_and_stays_as_it_is(pretrain, whole, unbroken):
+    again = pretrain(whole.path, *STEPS, "--save-every", "5")
     assert again.code == 0
     assert "save_every: 4 -> 5" in again.errors
     assert "is finished" in again.errors
