@@ -35,7 +35,7 @@ BELOW = {
         "scores",
     },
     "serve": {"config", "runtime", "data", "datasets", "features", "geography", "models", "pages", "scores"},
-    "launch": {"config", "arguments", "runtime.lock"},
+    "launch": {"config", "arguments", "runtime.lock", "runtime.last_words"},
     "stages": {"launch", "arguments", "config", "prepare", "pretraining", "transfer", "serve", "runtime"},
     "sagemaker": {"arguments", "config", "launch"},
     "demo": {"config", "stages"},

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swath.errors import SwathError, UsageError, did_you_mean, is_out_of_memory
+from swath.errors import MachineError, Stopped, SwathError, UsageError, did_you_mean, is_out_of_memory
 
 _CLOSED_PIPE = 141  # as the shell says of a process that SIGPIPE ended
 
@@ -117,16 +117,17 @@ def _answer(given: list[str]) -> int:
         with _tidy_end_by_sigterm():
             return _dispatch(rest, switches)
     except SwathError as error:
-        return _refuse(str(error), error.exit_code, switches)
+        return _refuse(error, switches)
     except KeyboardInterrupt:
-        return _refuse("stopped by Ctrl-C or SIGTERM; nothing half-written is left", 143, switches)
+        return _refuse(Stopped("stopped by Ctrl-C or SIGTERM; nothing half-written is left"), switches)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 -- the last line of defence: a bug is said in one line, never hidden
         if is_out_of_memory(error):
-            return _refuse("out of memory; use a smaller --batch-size, --model or --tile-px", 5, switches)
+            advice = "out of memory; use a smaller --batch-size, --model or --tile-px"
+            return _refuse(MachineError(advice), switches)
         message = f"internal error, please report it ({type(error).__name__}: {error}); --debug shows where"
-        return _refuse(message, 1, switches)
+        return _refuse(SwathError(message), switches)
 
 
 @contextlib.contextmanager
@@ -245,16 +246,16 @@ class _ToStandardError(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
-def _refuse(message: str, code: int, switches: Switches) -> int:
+def _refuse(error: SwathError, switches: Switches) -> int:
     if switches.debug:
         traceback.print_exc()
-    if importlib.import_module("swath.launch.torchrun").note(message, code):
-        return code
-    for line in message.splitlines():
+    if importlib.import_module("swath.runtime.last_words").leave(error):
+        return error.exit_code
+    for line in str(error).splitlines():
         print(f"swath: {line}", file=sys.stderr)
     if switches.json:
-        print(json.dumps({"error": message, "exit_code": code}))
-    return code
+        print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ SwathError
 |-- DataError      3    a file is bad, missing, or does not fit the others
 |-- TrainingError  4    the training went wrong (not finite, collapsed)
 |-- MachineError   5    disk, memory, a lock, credentials
+|   `-- LostRankError   another process of the same training
 `-- Stopped      143    a signal asked for an orderly end, and all is saved
 
 A message is one line: what was found, what was expected, and the next thing to type.
@@ -34,6 +35,10 @@ class TrainingError(SwathError):
 
 class MachineError(SwathError):
     exit_code = 5
+
+
+class LostRankError(MachineError):
+    """Another process of this training has ended or hangs; what this one holds is whole."""
 
 
 class Stopped(SwathError):  # noqa: N818 -- not a fault: the run was asked to stop and did

@@ -1,13 +1,7 @@
 """Parts of a batch add up to the whole: micro-batches, memory that runs out, several processes."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-
 import pytest
+import rank_processes
 
 from swath.runtime.run import Run
 
@@ -18,19 +12,6 @@ def losses(run):
     return [row["loss"] for row in Run.open(run).metrics()]
 
 
-def as_two_ranks(packed, tiny, out, *flags):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "swath.cli", "pretrain", str(packed), "--out", str(out), *tiny, *flags]
-    meet = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(command, env={**os.environ, **meet, "RANK": rank, "LOCAL_RANK": rank})
-        for rank in ("0", "1")
-    ]
-    return [rank.wait(timeout=90) for rank in ranks]
-
-
 @pytest.mark.parametrize("method", ["dino", "simclr"])
 def test_ranks_and_micro_batches_change_nothing_but_rounding(packed, tiny, tmp_path, method):
     flags = [*STEPS, "--method", method]
@@ -38,18 +19,22 @@ def test_ranks_and_micro_batches_change_nothing_but_rounding(packed, tiny, tmp_p
         tiny = [*tiny[: tiny.index("--out-dim")], "--monitor-every", "0"]
     from swath.cli import main
 
+    def words(out, *more):
+        return ["pretrain", str(packed), "--out", str(out), *tiny, *flags, *more]
+
     def alone(out, *more):
-        assert main(["pretrain", str(packed), "--out", str(out), *tiny, *flags, *more]) == 0
+        assert main(words(out, *more)) == 0
         return losses(out)
 
     whole = alone(tmp_path / "whole")
     assert alone(tmp_path / "parts", "--micro-batch", "5") == pytest.approx(whole, rel=1e-4)
-    assert as_two_ranks(packed, tiny, tmp_path / "two", *flags) == [0, 0]
+    ranks = rank_processes.run(words(tmp_path / "two"), tmp_path, world=2)
+    assert [rank.process.exitcode for rank in ranks] == [0, 0]
     assert losses(tmp_path / "two") == pytest.approx(whole, rel=1e-4)
 
 
 def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_loss(pretrain, tmp_path, monkeypatch):
-    assert pretrain(tmp_path / "whole", *STEPS).code == 0
+    assert "micro_batch = 16: the whole batch at once" in pretrain(tmp_path / "whole", *STEPS).errors
     monkeypatch.setenv("SWATH_FAULT", "oom@part>=8")
     answer = pretrain(tmp_path / "small", *STEPS)
     assert answer.code == 0
@@ -58,24 +43,52 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_loss(pretrain
     assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
-def test_sigterm_to_the_launcher_saves_and_exits_143(packed, tiny, tmp_path):
-    out = tmp_path / "launched"
-    command = [sys.executable, "-m", "swath.cli", "pretrain", str(packed), "--out", str(out), *tiny]
-    process = subprocess.Popen(
-        [*command, "--steps", "100000", "--save-every", "2", "--nproc", "2"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 90
-    while not list(out.glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "saved; run the same command to resume" in errors.splitlines()[-1]
+def test_a_resumed_run_keeps_the_micro_batch_that_fitted(pretrain, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWATH_FAULT", "oom@part>=8")
+    whole = pretrain(tmp_path / "whole", *STEPS).json["state_hash"]
+    monkeypatch.setenv("SWATH_FAULT", "oom@part>=8;stop@step=1")
+    assert pretrain(tmp_path / "stopped", *STEPS).code == 143
+    monkeypatch.setenv("SWATH_FAULT", "")
+    resumed = pretrain(tmp_path / "stopped", *STEPS)
+    assert "micro_batch = 4: what fitted into memory before the stop" in resumed.errors
+    assert resumed.json["state_hash"] == whole, "bitwise, as if it had never stopped"
+    assert Run.open(tmp_path / "stopped").checkpoint().state["micro_batch"] == 4
 
 
-def test_more_processes_than_cores_are_refused(tmp_path, pretrain):
-    answer = pretrain(tmp_path / "many", *STEPS, "--nproc", "5000")
+def test_a_micro_batch_that_was_asked_for_wins_over_the_stored_one(pretrain, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWATH_FAULT", "oom@part>=8;stop@step=1")
+    assert pretrain(tmp_path / "run", *STEPS).code == 143
+    monkeypatch.setenv("SWATH_FAULT", "")
+    assert "micro_batch" in pretrain(tmp_path / "run", *STEPS, "--micro-batch", "16").errors
+    assert Run.open(tmp_path / "run").checkpoint().state["micro_batch"] == 16
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--micro-batch", "17"), "--micro-batch 17 would change nothing: a step has 16 tiles a process"),
+        (("--nproc", "1"), "nproc 1 would change nothing: one process is what runs without it"),
+        (("--nproc", "5000"), "--nproc 5000: this machine has"),
+        (("--backend", "nccl"), "--backend nccl would change nothing with one process"),
+        (("--dry-run", "--nproc", "2"), "dry_run measures one process; leave out nproc 2"),
+    ],
+)
+def test_what_would_change_nothing_or_cannot_be_is_refused(pretrain, tmp_path, flags, said):
+    answer = pretrain(tmp_path / "run", *STEPS, *flags)
     assert answer.code == 2
-    assert "--nproc 5000: this machine has" in answer.errors
+    assert said in answer.errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_within_processes_are_refused(pretrain, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")  # as torchrun sets it
+    answer = pretrain(tmp_path / "run", *STEPS, "--nproc", "2")
+    assert answer.code == 2
+    assert "--nproc 2 within torchrun, which has started 4 processes: leave it out" in answer.errors
+
+
+def test_a_micro_batch_above_the_share_of_a_rank_is_refused(packed, tiny, tmp_path):
+    words = ["pretrain", str(packed), "--out", str(tmp_path / "run"), *tiny, *STEPS, "--micro-batch", "9"]
+    ranks = rank_processes.run(words, tmp_path, world=2)
+    assert {rank.process.exitcode for rank in ranks} == {2}
+    assert "--micro-batch 9 would change nothing: a step has 8 tiles a process" in ranks[0].errors

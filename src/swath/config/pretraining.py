@@ -65,7 +65,7 @@ class PretrainConfig(Settings):
     """Processes that share each batch on this machine, one a GPU or processor core."""
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Most tiles that go through the network at once; the batch and the result stay the same. All of a
-    process's share where not given; halved when memory runs out."""
+    process's share where not given; halved when memory runs out, and a resumed run keeps that."""
     backend: Literal["nccl", "smddp"] | None = None
     """What carries gradients between GPUs; nccl where not given."""
     on_collapse: Literal["warn", "stop"] = "warn"
@@ -78,8 +78,12 @@ class PretrainConfig(Settings):
         given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; give one of epochs, steps, minutes")
-        if self.dry_run and self.nproc not in {None, 1}:
+        if self.dry_run and self.nproc is not None:
             raise ValueError(f"dry_run measures one process; leave out nproc {self.nproc}")
+        if self.nproc == 1:
+            raise ValueError(
+                "nproc 1 would change nothing: one process is what runs without it; leave it out"
+            )
         for name in ("global_px", "local_px"):
             size, patch = getattr(self, name), self.patch_size
             if size is not None and patch is not None and size % patch:

@@ -1,6 +1,5 @@
 """Here, as several processes: torchrun's agent starts them, and what they end with is said in one line."""
 
-import json
 import logging
 import os
 import signal
@@ -10,11 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from swath.errors import DataError, MachineError, Stopped, SwathError, TrainingError, UsageError
-
-LAUNCHED = "SWATH_LAUNCHED"  # tells a process that its launcher speaks for it
-_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-_KINDS = {kind.exit_code: kind for kind in (UsageError, DataError, TrainingError, MachineError, Stopped)}
+from swath.errors import LostRankError, MachineError, Stopped, SwathError, UsageError
+from swath.runtime.last_words import LAUNCHED, words_in
 
 
 def rank() -> int:
@@ -23,8 +19,19 @@ def rank() -> int:
 
 
 def is_needed(nproc: int | None) -> bool:
-    """Whether processes are still to be started: not within one that torchrun started."""
-    return nproc is not None and nproc > 1 and "WORLD_SIZE" not in os.environ
+    """Whether processes are still to be started: not within one that was started here.
+
+    Raises:
+        UsageError: torchrun, asked for by the user, has started processes already.
+    """
+    if nproc is None or LAUNCHED in os.environ:
+        return False
+    if "WORLD_SIZE" in os.environ:
+        raise UsageError(
+            f"--nproc {nproc} within torchrun, which has started {os.environ['WORLD_SIZE']} processes: "
+            "leave it out"
+        )
+    return True
 
 
 def run(nproc: int, words: Sequence[str]) -> None:
@@ -60,22 +67,13 @@ def run(nproc: int, words: Sequence[str]) -> None:
             elastic_launch(config, sys.executable)("-m", "swath.cli", *words)
         except ChildFailedError as error:
             codes = {number: failure.exitcode for number, failure in error.failures.items()}
-            raise _cause(codes, _said(Path(folder))) from error
+            raise _cause(codes, words_in(Path(folder))) from error
         except SignalException as error:
-            stopped = _said(Path(folder)).get(0)
+            stopped = words_in(Path(folder)).get(0)
             name = signal.Signals(error.sigval).name
             raise stopped or Stopped(f"Stopped by {name}; run the same command to resume.") from error
         finally:
             del os.environ[LAUNCHED]
-
-
-def note(message: str, code: int) -> bool:
-    """Leave an error where torchrun's agent looks for it; True where the launcher will say it."""
-    path = os.environ.get(_ERROR_FILE)
-    if path:
-        about = {"message": message, "errorCode": code, "extraInfo": {"py_callstack": "", "timestamp": "0"}}
-        Path(path).write_text(json.dumps({"message": about}), encoding="utf-8")
-    return bool(path) and LAUNCHED in os.environ
 
 
 def _check(nproc: int, *, gpus: int, cores: int) -> None:
@@ -84,23 +82,20 @@ def _check(nproc: int, *, gpus: int, cores: int) -> None:
         raise UsageError(f"--nproc {nproc}: this machine has {most} {what}; use --nproc {most} or less")
 
 
-def _said(folder: Path) -> dict[int, SwathError]:
-    """The errors that processes noted, by rank."""
-    said: dict[int, SwathError] = {}
-    for path in folder.rglob("error.json"):
-        about = json.loads(path.read_text(encoding="utf-8"))["message"]
-        said[int(path.parent.name)] = _KINDS.get(about["errorCode"], MachineError)(about["message"])
-    return said
-
-
 def _cause(codes: dict[int, int], said: dict[int, SwathError]) -> SwathError:
-    """A process that a signal ended explains those that lost it; else the first that said something."""
-    for number, code in sorted(codes.items()):
-        if code < 0:
-            name = signal.Signals(-code).name
-            return MachineError(
-                f"rank {number} on {socket.gethostname()} was ended by {name}; run the same command to "
-                "resume from the last checkpoint"
-            )
+    """A process that a signal ended explains those that lost it, and so does one that says what it met.
+
+    SIGTERM explains nothing: the agent sends it to the rest once one has failed.
+    """
+    here = socket.gethostname()
+    killed = {number: -code for number, code in sorted(codes.items()) if code < 0 and -code != signal.SIGTERM}
+    for number, by in killed.items():
+        return MachineError(
+            f"rank {number} on {here} was ended by {signal.Signals(by).name}; run the same command to resume "
+            "from the last checkpoint"
+        )
+    words = sorted(said.items(), key=lambda item: (isinstance(item[1], LostRankError), item[0]))
+    if words:
+        return words[0][1]
     number = min(codes)
-    return said.get(number) or MachineError(f"rank {number} ended with code {codes[number]} and no word")
+    return MachineError(f"rank {number} on {here} ended with code {codes[number]} and no word")

@@ -88,10 +88,13 @@ class Loop:
 
     def _train(self, step: int, batches: Loader, stop: StopFlag, progress: Progress) -> int:
         """Train to the last step, or until the steps are not finite; returns the step to go on from."""
+        pulse = self.ranks.pulse
+        pulse.at("reading tiles")
         for batch in batches:
             row = self.trainer.step(batch, step)
             self.bad.see(step, batch, row, rollbacks=self.trainer.rollbacks)
             step += 1
+            pulse.at("checking and logging")
             self.clock.count(batch.of, waited_s=batch.wait_s)
             score = self._record(step, row)
             progress.advance(batch.of, **self.watch.shown(row))
@@ -101,16 +104,20 @@ class Loop:
                     raise TrainingError(self._collapsed)
                 by = stop.signal or "another rank"
                 log.info(f"{by}: saving ...")
-                self.saver.finish(step, good=good, score=score)
+                with pulse.saving():
+                    self.saver.finish(step, good=good, score=score)
                 raise Stopped(f"Stopped by {by} at step {step}; saved; run the same command to resume.")
             if self.bad.in_a_row >= BAD_STEPS_IN_A_ROW:
                 back = self._roll_back(step)
                 progress.advance((back - step) * self.recipe.batch_size)
                 return back
             if step == self.recipe.steps:
-                self.saver.finish(step, good=good, score=score)
+                with pulse.saving():
+                    self.saver.finish(step, good=good, score=score)
             elif self.saver.due(step) or self._is_best(score):
+                pulse.at("saving")
                 self.saver.save(step, good=good, score=score)
+            pulse.at("reading tiles")
         return step
 
     def _start_log(self, step: int) -> None:

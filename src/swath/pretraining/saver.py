@@ -86,6 +86,8 @@ class Saver:
             "good": good,
             "score": score,
             "rollbacks": trainer.rollbacks,
+            "world": trainer.ranks.world,
+            "micro_batch": trainer.gradient.micro_batch,
         }
         self._writer.start(step=step, tensors=gather(trainer.method, trainer.optimizer), state=state)
         self._saved_at = time.perf_counter()

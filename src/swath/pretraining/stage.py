@@ -58,11 +58,8 @@ def run(config: PretrainConfig) -> Run | Estimate:
         DataError: the tiles or every checkpoint are damaged.
         TrainingError, MachineError, Stopped: as `Loop.go` says; what is saved stays saved.
     """
-    with joined(choose_device(), backend=config.backend) as ranks:
-        if ranks.world > config.batch_size:
-            raise UsageError(
-                f"--batch-size {config.batch_size} leaves some of {ranks.world} processes without a tile"
-            )
+    with joined(choose_device(), backend=config.backend, run=config.out) as ranks:
+        _check_shares(config, ranks)
         tiles = _open(config, ranks)
         if config.dry_run:
             return _estimate(config, tiles)
@@ -84,7 +81,8 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
     stored = ranks.from_first(found.recipe if found else None)
     recipe = Recipe.model_validate(stored) if stored else _resolve(config, tiles)
     _say(recipe, tiles)
-    trainer = Trainer(recipe, tiles.store.format, ranks=ranks, micro_batch=config.micro_batch)
+    micro_batch = _micro_batch(config, checkpoint, ranks)
+    trainer = Trainer(recipe, tiles.store.format, ranks=ranks, micro_batch=micro_batch)
     if checkpoint is None and config.init:
         _start_from(config.init, trainer)  # before a run is written: the weights may not fit
     start = _resume(checkpoint, trainer)
@@ -93,6 +91,36 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
         create = Run.create if ranks.first else Run.elsewhere
         found = create(config.out, resolved, command=command_line("pretrain", config))
     return _train(found, trainer, tiles, start=start, config=config)
+
+
+def _check_shares(config: PretrainConfig, ranks: Ranks) -> None:
+    batch, world = config.batch_size, ranks.world
+    if batch % world:
+        able = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
+        raise UsageError(
+            f"--batch-size {batch} cannot be shared evenly by {world} processes; possible are {able}"
+        )
+    if config.micro_batch is not None and config.micro_batch > batch // world:
+        raise UsageError(
+            f"--micro-batch {config.micro_batch} would change nothing: a step has {batch // world} tiles a "
+            "process; give fewer, or leave it out"
+        )
+
+
+def _micro_batch(config: PretrainConfig, checkpoint: Checkpoint | None, ranks: Ranks) -> int:
+    """Tiles that go through the networks at once, said with the reason where it was not asked for."""
+    share = config.batch_size // ranks.world
+    if config.micro_batch is not None:
+        return config.micro_batch
+    fitted = checkpoint.state.get("micro_batch", share) if checkpoint else share
+    if fitted < share:
+        log.info(
+            f"  micro_batch = {fitted}: what fitted into memory before the stop; --micro-batch sets another"
+        )
+        return int(fitted)
+    whole = "the whole batch" if ranks.world == 1 else f"each process's share of {config.batch_size}"
+    log.info(f"  micro_batch = {share}: {whole} at once; halved where memory runs out")
+    return share
 
 
 def _reopen(path: Path, asked: Mapping[str, object]) -> Run:
@@ -172,6 +200,11 @@ def _resume(checkpoint: Checkpoint | None, trainer: Trainer) -> int:
     restore(checkpoint.tensors, trainer.method, trainer.optimizer)
     trainer.rollbacks = int(checkpoint.state.get("rollbacks", 0))
     log.info(f"Resuming from step {checkpoint.step}")
+    before, world = checkpoint.state.get("world", 1), trainer.ranks.world
+    if before != world:
+        log.info(
+            f"processes {before} -> {world}: each step has the same tiles, and the same loss up to rounding"
+        )
     return checkpoint.step
 
 

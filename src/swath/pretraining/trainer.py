@@ -57,7 +57,7 @@ class Trainer:
         self.gradient = BatchGradient(
             self.method,
             ranks,
-            micro_batch=micro_batch or most_tiles(recipe.batch_size, ranks),
+            micro_batch=micro_batch or recipe.batch_size // ranks.world,
             autocast=lambda: autocast(device, precision),
         )
 
@@ -66,14 +66,17 @@ class Trainer:
         nothing, and says `skipped`.
         """
         values = self.values_at(step)
+        self.ranks.pulse.begin(step)
+        self.ranks.pulse.at("in the networks")
         spoilt = math.nan if "nan" in faults.fire("step", step) else 1.0
         outcome = self.gradient(Step(batch, values, lambda part: self._part(part, step), spoilt))
-        self._add_over_ranks(outcome, values)
-        grad_norm = clip_each(self.method.student.parameters(), self.recipe.clip_grad)
-        measured = {"loss": outcome.loss, "grad_norm": grad_norm}
-        measured |= self.method.measures(outcome.loss, outcome.means)
-        # The one wait for the device in a step: whether to take it is a decision of the host.
-        row = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+        with self.ranks.pulse.waiting():  # on a GPU it is the numbers below that the host waits for
+            self._add_over_ranks(outcome, values)
+            grad_norm = clip_each(self.method.student.parameters(), self.recipe.clip_grad)
+            measured = {"loss": outcome.loss, "grad_norm": grad_norm}
+            measured |= self.method.measures(outcome.loss, outcome.means)
+            # The one wait for the device in a step: whether to take it is a decision of the host.
+            row = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
         if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
             return {"skipped": 1.0, "loss": row["loss"], "grad_norm": row["grad_norm"]}
         set_rates(self.optimizer, lr=values.lr, weight_decay=values.weight_decay)
@@ -98,6 +101,7 @@ class Trainer:
         self.ranks.add_([*gradients, outcome.loss, *outcome.means.values()])
 
     def _part(self, batch: Batch, step: int) -> Part:
+        self.ranks.pulse.at("in the networks")
         with torch.no_grad():
             return Part(len(batch.rows), self.views(batch), self._drop_path(batch, step))
 
@@ -143,11 +147,6 @@ class Trainer:
         for name, parameter in self.method.student.named_parameters():
             if "last_layer" in name:
                 parameter.grad = None
-
-
-def most_tiles(batch_size: int, ranks: Ranks) -> int:
-    """The largest share of a batch that a rank has."""
-    return -(-batch_size // ranks.world)
 
 
 def vit_shape(recipe: Recipe, bands: int) -> ViTShape:

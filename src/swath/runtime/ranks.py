@@ -10,23 +10,27 @@ import importlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from swath.errors import MachineError, UsageError
+from swath.errors import LostRankError, MachineError, UsageError
+from swath.runtime.peers import Peers
+from swath.runtime.pulse import Pulse
+from swath.runtime.watchdog import Watchdog
 
 MEET_S = 300.0
+# Torch's own limit for one exchange. Long, because a rank that checks or saves holds up the others honestly;
+# one that hangs is found by its watchdog.
+TOGETHER_S = 1800.0
 # Gradients travel in pieces of this size, so that the copy beside them stays small.
 _PIECE_BYTES = 2**25
 
 T = TypeVar("T")
-
-
-class LostRankError(MachineError):
-    """Another process of this training has ended or hangs; what this one holds is whole."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Ranks:
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    pulse: Pulse = field(default_factory=Pulse)
 
     def __str__(self) -> str:
         return str(self.device) if self.world == 1 else f"{self.world} x {self.device.type}"
@@ -49,15 +54,15 @@ class Ranks:
         """Whether this rank is the one that writes and speaks."""
         return self.rank == 0
 
-    def share(self, tiles: int, rank: int | None = None) -> slice:
-        """Which of the tiles of a step are this rank's (or another's): sizes differ by one at most."""
-        rank = self.rank if rank is None else rank
-        return slice(tiles * rank // self.world, tiles * (rank + 1) // self.world)
+    def share(self, tiles: int) -> slice:
+        """Which of the tiles of a step are this rank's; all ranks have as many."""
+        own = tiles // self.world
+        return slice(own * self.rank, own * (self.rank + 1))
 
     def add_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each float32 tensor by its sum over the ranks, the same bits everywhere."""
         if self.world > 1:
-            with _together():
+            with self._together():
                 for piece in _pieces(tensors):
                     flat = torch.cat([tensor.reshape(-1) for tensor in piece])
                     dist.all_reduce(flat)
@@ -82,7 +87,7 @@ class Ranks:
         if self.world == 1:
             return here
         flag = torch.tensor([here], dtype=torch.uint8)
-        with _together():
+        with self._together():
             dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return bool(flag.item())
 
@@ -91,38 +96,77 @@ class Ranks:
         if self.world == 1:
             return value
         box = [value]
-        with _together():
+        with self._together():
             dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        try:
+            with self.pulse.waiting():
+                yield
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise LostRankError(
+                f"another process of this training was lost ({reason}); run the same command to resume from "
+                "the last checkpoint"
+            ) from error
+
 
 @contextlib.contextmanager
-def joined(device: torch.device, *, backend: str | None = None) -> Iterator[Ranks]:
-    """Meet the other processes that torchrun's variables tell of; at the end, part from them.
+def joined(device: torch.device, *, backend: str | None = None, run: Path | None = None) -> Iterator[Ranks]:
+    """Meet the other processes that torchrun's variables tell of; at the end, part. A watchdog watches.
 
-    backend: for the gradients; None is nccl between GPUs and gloo between processors.
+    backend: for the gradients; None is nccl between GPUs and gloo between processors. run: where the watchdog
+    leaves stacks.
 
     Raises:
         UsageError: the backend is not installed here.
         MachineError: the others did not come.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    pulse = Pulse()
     if world == 1:
         if backend:
             raise UsageError(f"--backend {backend} would change nothing with one process; leave it out")
-        yield Ranks(device=device)
+        with Watchdog(pulse, run=run):
+            yield Ranks(device=device, pulse=pulse)
         return
-    named = _backend(device, backend)
-    timeout = dt.timedelta(seconds=MEET_S)
+    named, device = _backend(device, backend), _own(device)
+    with _meeting(world):
+        store, rank, _ = next(rendezvous("env://", timeout=dt.timedelta(seconds=MEET_S)))
+    with Watchdog(pulse, rank=rank, peers=Peers(store.clone(), rank=rank, world=world), run=run):
+        with _meeting(world):
+            dist.init_process_group(
+                named,
+                store=store,
+                rank=rank,
+                world_size=world,
+                timeout=dt.timedelta(seconds=TOGETHER_S),
+                device_id=device if device.type == "cuda" else None,
+            )
+            dist.barrier()
+        try:
+            yield Ranks(rank=rank, world=world, device=device, pulse=pulse)
+        finally:
+            dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _meeting(world: int) -> Iterator[None]:
     try:
-        dist.init_process_group(named, timeout=timeout, device_id=device if device.type == "cuda" else None)
-        dist.barrier()
+        yield
     except (RuntimeError, ValueError) as error:
         raise MachineError(f"the {world} processes did not meet within {MEET_S:.0f} s: {error}") from error
-    try:
-        yield Ranks(rank=dist.get_rank(), world=world, device=device)
-    finally:
-        dist.destroy_process_group()
+
+
+def _own(device: torch.device) -> torch.device:
+    """Of several GPUs, the one with the number that torchrun gave this process on its machine."""
+    if device.type != "cuda":
+        return device
+    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(own)
+    return own
 
 
 def _backend(device: torch.device, asked: str | None) -> str:
@@ -154,12 +198,3 @@ def _pieces(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
             piece, size = [], 0
     if piece:
         yield piece
-
-
-@contextlib.contextmanager
-def _together() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise LostRankError(f"another process of this training was lost ({reason})") from error

@@ -243,6 +243,8 @@ def _is_left_by_start(path: Path) -> bool:
     """What a start that was killed before config.yaml was in place leaves behind."""
     if path.name == "checkpoints":
         return path.is_dir() and not any(path.iterdir())
+    if path.name == "logs":  # stacks of ranks that hung before there was a run
+        return path.is_dir() and all(re.fullmatch(r"rank\d+\.err", file.name) for file in path.iterdir())
     return path.name == LOCK_NAME or re.fullmatch(r"\.config\.yaml\.\d+\.tmp", path.name) is not None
 
 
