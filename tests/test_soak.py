@@ -50,11 +50,11 @@ def test_a_round_of_the_soak_ends_as_without_faults(soak, tmp_path, monkeypatch,
         return [Forked(rank) for rank in ranks]
 
     monkeypatch.setattr(soak.Soak, "_begin", begin)
-    run = soak.Soak(tiles, tmp_path, random.Random(3))
+    run = soak.Soak(tiles, tmp_path, random.Random(1732))
     run.round(1)
     said = capsys.readouterr().out
     assert re.search(r"round 1: \d processes, \d+ starts, state \w{12} as without faults", said)
-    assert sum(run.done.values()) >= 2, "faults were drawn"
+    assert run.done == {"save": 1, "slow": 1, "full": 1}, "what this seed draws"
     assert Run.open(tmp_path / "round-1").checkpoint().step == soak.STEPS
 
 
