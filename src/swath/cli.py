@@ -56,7 +56,9 @@ VERBS = {
         "ImportConfig",
         "weights of DINO or timm, .pth or .safetensors -> run",
     ),
-    "export": Verb("swath.pretraining.export_weights", "ExportConfig", "run -> weights for timm or DINO"),
+    "export": Verb(
+        "swath.pretraining.export_weights", "ExportConfig", "run -> weights for timm, DINO, ONNX, TorchScript"
+    ),
     "embed": Verb("swath.transfer.embed", "EmbedConfig", "run + tiles -> features.parquet"),
     "probe": Verb(
         "swath.transfer.probe", "ProbeConfig", "run + tiles -> what the features are worth on your labels"

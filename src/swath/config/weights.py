@@ -30,9 +30,10 @@ class ExportConfig(Settings):
     run: Path
     """Folder of a run."""
     out: Path
-    """The file to write: .pth for dino, .pth or .safetensors for timm."""
-    format: Literal["timm", "dino"] = "timm"
-    """timm: the teacher's backbone; dino: a checkpoint of facebookresearch/dino, head and optimizer too."""
+    """The file to write: .pth for dino, .pth or .safetensors for timm, .onnx, or .pt for torchscript."""
+    format: Literal["timm", "dino", "onnx", "torchscript"] = "timm"
+    """timm: the teacher's backbone; dino: a checkpoint of facebookresearch/dino, head and optimizer too;
+    onnx, torchscript: one graph, batch and image size free."""
     image_px: Annotated[int, Field(ge=1)] | None = None
     """Resample the positions to images of this side: 224 for the scripts of facebookresearch/dino as they
     are."""

@@ -18,6 +18,13 @@ from swath.models.position import resample_positions
 from swath.models.vit import VisionTransformer, ViTShape
 from swath.models.weights import load_backbone, save_weights
 from swath.pretraining.dino_checkpoint import from_training
+from swath.pretraining.export_graph import (
+    check_onnx_is_there,
+    difference_onnx,
+    difference_torchscript,
+    write_onnx,
+    write_torchscript,
+)
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.state import TensorFiles
 from swath.results import Result
@@ -25,6 +32,12 @@ from swath.runtime.checkpoint import Checkpoint
 from swath.runtime.run import Run
 
 _POSITIONS = "pos_embed"
+_SUFFIXES = {
+    "timm": (".pth", ".safetensors"),
+    "dino": (".pth",),
+    "onnx": (".onnx",),
+    "torchscript": (".pt", ".ts"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +63,8 @@ def run(config: ExportConfig) -> ExportResult:
         DataError: no whole checkpoint, or what was written does not give the same features.
     """
     _check_suffix(config)
+    if config.format == "onnx":
+        check_onnx_is_there()
     checkpoint = Run.open(config.run).checkpoint()
     shape = ViTShape.from_json(checkpoint.state["vit"])
     asked = replace(shape, image_px=config.image_px or shape.image_px)
@@ -60,14 +75,22 @@ def run(config: ExportConfig) -> ExportResult:
         for name, file in checkpoint.tensors.items()
     }
     contract = json.dumps(checkpoint.state["tiles"])
+    expected = VisionTransformer(asked)
+    load_backbone(expected, _backbone(tensors))
     if config.format == "timm":
         _write_timm(config.out, _backbone(tensors), contract)
         network, other, difference = _timm_line(asked, config.out), "timm", _difference_to_timm
-    else:
+    elif config.format == "dino":
         save_pickled(config.out, _dino_content(config.run, checkpoint, tensors) | {CONTRACT: contract})
         network, other, difference = _dino_line(asked), "the file, read back", _difference_read_back
-    expected = VisionTransformer(asked)
-    load_backbone(expected, _backbone(tensors))
+    elif config.format == "onnx":
+        write_onnx(config.out, expected.eval(), contract)
+        network = f'onnxruntime.InferenceSession("{config.out}")'
+        other, difference = "onnxruntime, at two sizes", difference_onnx
+    else:
+        write_torchscript(config.out, expected.eval(), contract)
+        network, other = f'torch.jit.load("{config.out}")', "torch.jit, at two sizes"
+        difference = difference_torchscript
     largest = difference(config.out, expected)
     return ExportResult(
         config.out, config.format, len(_backbone(tensors)), asked.in_channels, network, other, largest
@@ -75,7 +98,7 @@ def run(config: ExportConfig) -> ExportResult:
 
 
 def _check_suffix(config: ExportConfig) -> None:
-    readable = (".pth",) if config.format == "dino" else (".pth", ".safetensors")
+    readable = _SUFFIXES[config.format]
     if config.out.suffix.lower() not in readable:
         raise UsageError(f"--out {config.out}: --format {config.format} is read from {' or '.join(readable)}")
 
