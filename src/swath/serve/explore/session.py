@@ -21,7 +21,7 @@ class Session:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._probe = ExampleProbe(archive.features)
+        self.probe = ExampleProbe(archive.features)
         self.folder = LabelFolder(archive.run, archive.ids, column(archive.store, "geometry"))
         self._lock = threading.Lock()
 
@@ -43,7 +43,7 @@ class Session:
             started = time.perf_counter()
             scores = np.zeros(0, dtype=np.float32)
             if marks.positive:
-                scores = self._probe.scores(marks.positive, marks.negative)
+                scores = self.probe.scores(marks.positive, marks.negative)
             seconds = time.perf_counter() - started
         return {**self._described(marks), "seconds": round(seconds, 3)}, scores
 
