@@ -130,7 +130,7 @@ def clicks(page: Page, tiles: int) -> Iterator[float]:
 MARK = """async (value) => {
   const {state} = await import("/page/state.js");
   const before = state.scores, started = performance.now();
-  document.dispatchEvent(new KeyboardEvent("keydown", {key: value, bubbles: true}));
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key: value, bubbles: true}));
   while (state.scores === before) await new Promise((go) => setTimeout(go, 2));
   return performance.now() - started;
 }"""

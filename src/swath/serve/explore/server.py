@@ -20,17 +20,13 @@ def listen(host: str, port: int | None) -> socket.socket:
         MachineError: the address is not of this machine, or the port is taken.
     """
     try:
-        kind, _, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(kind, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        family, _, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
     except OSError as error:
         where = f"{host}:{port}" if port else host
         raise MachineError(
             f"cannot listen on {where} ({error.strerror}). Choose another --port, or give none."
         ) from error
-    listener.listen(128)
-    return listener
 
 
 class Server:
