@@ -69,7 +69,7 @@ RunMaker = Callable[..., Run]
 def make_run(tmp_path: Path) -> RunMaker:
     """A function that makes a run with a checkpoint, or adds one to it; the teacher is drawn from `seed`."""
 
-    def make(name: str = "run", *, step: int = 10, seed: int = 5) -> Run:
+    def make(name: str = "run", *, step: int = 10, seed: int = 5, split: str | None = None) -> Run:
         path = tmp_path / name
         run = (
             Run.open(path)
@@ -81,7 +81,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             network = VisionTransformer(SHAPE, generator=torch.Generator().manual_seed(seed + offset))
             tensors[whose] = {f"backbone.{key}": value * 1.5 for key, value in network.state_dict().items()}
             tensors[whose]["head.last_layer.weight_v"] = torch.ones(3, 2)
-        state = {"step": step, "vit": SHAPE.to_json(), "tiles": FORMAT.to_json()}
+        state = {"step": step, "vit": SHAPE.to_json(), "tiles": FORMAT.to_json(), "split_digest": split}
         save_checkpoint(run.checkpoints, step=step, tensors=tensors, state=state)
         return run
 

@@ -154,3 +154,16 @@ def test_a_dry_run_of_few_steps_measures_them_all_the_same(pretrain, tmp_path, s
     answer = pretrain(tmp_path / "dry", "--steps", str(steps), "--dry-run")
     assert answer.json["images_per_s"] > 1
     assert answer.json["minutes"] < 1
+
+
+def test_a_checkpoint_holds_the_contract_of_its_input(packed, tiny, tmp_path, capsys):
+    from swath.data.store import TileStore
+    from swath.runtime.run import Run
+
+    assert main(["pretrain", str(packed), "--out", str(tmp_path / "run"), *tiny, *STEPS]) == 0
+    capsys.readouterr()
+    store, state = TileStore(packed), Run.open(tmp_path / "run").checkpoint().state
+    assert state["tiles"] == json.loads(json.dumps(store.format.to_json()))
+    assert state["vocabulary"] == list(store.vocabulary)
+    assert state["split_digest"] == store.split_digest
+    assert state["pack_digest"] == store.digest

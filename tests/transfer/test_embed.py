@@ -18,7 +18,7 @@ from swath.errors import DataError, UsageError
 from swath.features.backbone import open_backbone, untrained
 from swath.features.content import Content
 from swath.features.embedding import kept_features
-from swath.features.table import Origin, origin_of, read_features, split_digest
+from swath.features.table import Origin, origin_of, read_features
 from swath.models.vit import VisionTransformer
 from swath.runtime.checkpoint import digest
 from swath.runtime.device import Precision
@@ -70,7 +70,7 @@ def test_the_file_opens_in_geopandas_and_says_what_it_holds(make_pack, make_run,
     about = json.loads(pq.read_schema(out).metadata[b"swath"])
     assert about["origin"] == {
         "checkpoint": digest(made.checkpoint().path), "step": 10, "weights": "teacher", "pack": store.digest,
-        "split": split_digest(store), "tokens": "both", "blocks": 1, "scale": "run",
+        "split": store.split_digest, "tokens": "both", "blocks": 1, "scale": "run",
     }  # fmt: skip
     assert about["vocabulary"] == list(store.vocabulary)
     assert TileFormat.from_json(about["tile_format"]) == FORMAT

@@ -11,6 +11,7 @@ dataset: an interrupted pack cannot open.
 Lance is not fork-safe: open a store in the process that reads it, and do not fork afterwards.
 """
 
+import hashlib
 import json
 from functools import cached_property
 from typing import Any
@@ -76,6 +77,14 @@ class TileStore:
     def splits(self) -> npt.NDArray[np.str_]:
         """(N,) train, val, test, gap, or '' where the tile has none."""
         return np.asarray(pc.fill_null(self.columns("split")["split"], "").to_pylist(), dtype=np.str_)
+
+    @cached_property
+    def split_digest(self) -> str:
+        """Hash of which tile is in which split and what it is labelled, whatever the order of the tiles."""
+        names = [name for name in ("id", "split", "labels") if name in self.column_names]
+        columns = self.columns(*names).to_pydict().values()
+        lines = sorted("\0".join(map(str, row)) for row in zip(*columns, strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def located(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from swath.data.bands import TRUE_COLOUR, TileFormat, check_same_input, true_colour
 from swath.data.normalize import resized, standardize, to_unit
+from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.features.content import Content
 from swath.location import absolute
@@ -27,17 +28,22 @@ log = logging.getLogger(__name__)
 
 Scale = Literal["run", "tiles", "photo"]
 
+# In the widest layer, of the images that a processor takes at a time. ViT-S/16 at 224 px, one core of an AMD
+# EPYC: 64 images take 2.06 s by 16 and 2.75 s at once, 0.63 s of it the system's, to find new pages.
+_MOST_NUMBERS = 2**22
+
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights, so that features can be matched to them: checkpoint digest, step, whose, and the folder
-    of their run where they have one.
+    """Which weights, so that features can be matched to them: checkpoint digest, step, whose, and, where
+    they have one, the folder of their run and the digest of the split that it learned by.
     """
 
     checkpoint: str
     step: int
     whose: str
     run: str | None = None
+    split: str | None = None
 
 
 class FrozenBackbone:
@@ -100,7 +106,16 @@ class FrozenBackbone:
     @torch.inference_mode()
     def of_images(self, images: Tensor) -> Tensor:
         """(B, C, H, W), standardised, to (B, dim) float32 on the CPU."""
-        return self.content.joined(self.tokens(images)).cpu()
+        parts = torch.split(images, self._at_once(images))
+        return torch.cat([self.content.joined(self.tokens(part)).cpu() for part in parts])
+
+    def _at_once(self, images: Tensor) -> int:
+        """A processor takes few at a time, so that what they need lies in memory that is given out again."""
+        if self.device.type != "cpu":
+            return len(images)
+        shape = self.network.shape
+        tokens = images.shape[2] * images.shape[3] // shape.patch_size**2
+        return max(1, _MOST_NUMBERS // int(tokens * shape.width * shape.mlp_ratio))
 
     @torch.inference_mode()
     def tokens(self, images: Tensor) -> list[Tensor]:
@@ -178,8 +193,23 @@ def open_backbone(run: Run, *, whose: str = "teacher", content: Content | None =
     check_finite(backbone, where=f"{checkpoint.path}, {whose},")
     network = VisionTransformer(shape)
     load_backbone(network, backbone)
-    weights = Weights(digest(checkpoint.path), checkpoint.step, whose, absolute(run.path))
+    weights = Weights(
+        digest(checkpoint.path),
+        checkpoint.step,
+        whose,
+        run=absolute(run.path),
+        split=checkpoint.state.get("split_digest"),
+    )
     return FrozenBackbone(network, trained, weights, content=content)
+
+
+def warn_of_other_split(weights: Weights, store: TileStore) -> None:
+    """Say that scores may be too good where the network did not learn by the split of these tiles."""
+    if weights.split not in {None, store.split_digest}:
+        log.warning(
+            f"{weights.run} learned by split {weights.split:.12}, {store.path} has split "
+            f"{store.split_digest:.12}: the run may have seen test tiles. Pretrain again on these tiles"
+        )
 
 
 def untrained(backbone: FrozenBackbone, *, seed: int = 0) -> FrozenBackbone:

@@ -6,7 +6,6 @@ the tile's pixels, so that features can be kept for tiles that another pack hold
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -85,7 +84,7 @@ class Origin:
         weights, content = maker.weights, maker.content
         return cls(
             checkpoint=weights.checkpoint, step=weights.step, weights=weights.whose,
-            pack=store.digest, split=split_digest(store),
+            pack=store.digest, split=store.split_digest,
             tokens=content.tokens, blocks=content.blocks, scale=maker.scale,
         )  # fmt: skip
 
@@ -228,14 +227,6 @@ def _whole(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"
         ) from error
-
-
-def split_digest(store: TileStore) -> str:
-    """Hash of which tile is in which split and what it is labelled, whatever the order of the tiles."""
-    names = [name for name in ("id", "split", "labels") if name in store.column_names]
-    columns = store.columns(*names).to_pydict().values()
-    lines = sorted("\0".join(map(str, row)) for row in zip(*columns, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _joined(blocks: Iterable[Values], rows: int) -> Iterator[Values]:

@@ -233,6 +233,7 @@ def _checkpoint_state(recipe: Recipe, tiles: Input) -> dict[str, object]:
         "tiles": store.format.to_json(),
         "vocabulary": list(store.vocabulary),
         "pack_digest": store.digest,
+        "split_digest": store.split_digest,
     }
 
 

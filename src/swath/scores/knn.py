@@ -78,12 +78,27 @@ def _better(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The best (q, <= k) so far and those among keys from row `start`, whose similarities are (q, n)."""
     found, rows = best
-    if found.shape[1] == k and not (similarity.amax(dim=1) > found[:, -1]).any():
-        return best
-    near, where = similarity.topk(min(k, similarity.shape[1]), dim=1)
+    near, where = _nearer(similarity, found[:, -1:]) if found.shape[1] == k else (similarity, None)
+    near, choice = near.topk(min(k, near.shape[1]), dim=1)
+    where = choice if where is None else where.gather(1, choice)
     joined, joined_rows = torch.cat([found, near], dim=1), torch.cat([rows, where + start], dim=1)
     found, choice = joined.topk(min(k, joined.shape[1]), dim=1)
     return found, joined_rows.gather(1, choice)
+
+
+def _nearer(similarity: torch.Tensor, least: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(q, m) the similarities (q, n) above `least` (q, 1), -inf where a row has fewer, and their columns.
+
+    After the first blocks they are few: to find these and to sort them alone is several times as fast as to
+    look for the k nearest of every block.
+    """
+    query, column = (torch.from_numpy(found) for found in (similarity > least).numpy().nonzero())
+    counts = query.bincount(minlength=len(similarity))
+    place = torch.arange(len(query)) - (counts.cumsum(0) - counts)[query]
+    near = torch.full((len(similarity), int(counts.max())), -torch.inf)
+    where = torch.zeros(near.shape, dtype=torch.int64)
+    near[query, place], where[query, place] = similarity[query, column], column
+    return near, where
 
 
 def unit_rows(features: Floats) -> torch.Tensor:

@@ -14,7 +14,6 @@ from swath.config import LadderConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.embedding import kept_features
-from swath.features.table import split_digest
 from swath.files import check_output, file_aside, write_json
 from swath.transfer.baselines import IMAGE_STATISTICS, UNTRAINED
 from swath.transfer.comparison import Exam
@@ -64,7 +63,7 @@ def run(config: LadderConfig) -> LadderResult:
         per_class=_per_class(climbed),
         left_out=list(exam.left_out),
         settings=_settings(config, exam),
-        digests={"pack": store.digest, "index": store.index_digest, "split": split_digest(store)},
+        digests={"pack": store.digest, "index": store.index_digest, "split": store.split_digest},
         rungs=[_described(rung) for rung in dict.fromkeys(rung for rung, _, _ in climbed)],
         out=out,
     )

@@ -10,11 +10,10 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
-from swath.features.backbone import FrozenBackbone, open_backbone, untrained
+from swath.features.backbone import FrozenBackbone, open_backbone, untrained, warn_of_other_split
 from swath.features.content import Content
 from swath.features.embedding import kept_features
 from swath.features.head import Contract, head_path, save_head
-from swath.features.table import split_digest
 from swath.files import check_output, write_json
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
@@ -67,7 +66,7 @@ def run(config: ProbeConfig) -> ProbeResult | SegmentationResult:
         out=out,
     )
     if (probe := curves[PRETRAINED].rows[-1].probe) is not None:
-        contract = Contract.of(backbone, examples.vocabulary, split=split_digest(store), given=store.format)
+        contract = Contract.of(backbone, examples.vocabulary, split=store.split_digest, given=store.format)
         save_head(head_path(out), probe, contract)
     write_json(out, result.to_json())
     return result
@@ -94,6 +93,8 @@ def _backbone(config: ProbeConfig, store: TileStore) -> FrozenBackbone:
     if config.other_data:
         found = found.for_other_data(store.format, where=str(store.path))
     found.check_fits(store.format, where=str(store.path))
+    if not config.other_data:
+        warn_of_other_split(found.weights, store)
     return found
 
 
@@ -152,7 +153,7 @@ def _digests(backbone: FrozenBackbone, store: TileStore) -> dict[str, str]:
         "checkpoint": backbone.weights.checkpoint,
         "pack": store.digest,
         "index": store.index_digest,
-        "split": split_digest(store),
+        "split": store.split_digest,
     }
 
 

@@ -77,7 +77,7 @@ def tuned_head(checkpoint: Checkpoint, folder: Path) -> FoundHead | None:
     facts = HeadFacts(
         task=state["task"],
         class_names=tuple(state["vocabulary"]),
-        split=str(state.get("pack_digest", "")),
+        split=str(state.get("split_digest", "")),
         scores=_measured(tested.get("scores", {}).get("fine-tuned", {})),
         n_train=int(tested.get("n_train", 0)),
         n_test=int(tested.get("n_test", 0)),
@@ -124,7 +124,7 @@ def _dense(path: Path, probe: dict[str, Any], checkpoint: Checkpoint, whose: str
     dense_head_of(tensors)
     names = tuple(json.loads(metadata["class_names"]))
     tiles = TileFormat.from_json(checkpoint.state["tiles"])
-    split = str(probe["digests"].get("pack", ""))
+    split = str(probe["digests"].get("split", ""))
     return FoundHead(tensors, _facts(probe, names, split), whose, Content(), tiles)
 
 

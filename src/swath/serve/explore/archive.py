@@ -20,7 +20,7 @@ from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.features.content import Content
 from swath.features.embedding import kept_features
 from swath.features.head import Contract, head_path, load_head
-from swath.features.table import Origin, origin_of, split_digest
+from swath.features.table import Origin, origin_of
 from swath.location import Location, location
 from swath.pages.pictures import Display, column
 from swath.runtime.run import Run
@@ -143,7 +143,7 @@ def _answers(
     if not path.exists() or not (store.splits() == "test").any():
         return None
     try:
-        wanted = Contract.of(backbone, store.vocabulary, split=split_digest(store))
+        wanted = Contract.of(backbone, store.vocabulary, split=store.split_digest)
         head = load_head(path, wanted=wanted)
     except SwathError as error:
         log.info(f"no colours by error: {error}")

@@ -142,6 +142,7 @@ def _checkpoint_state(backbone: FrozenBackbone, store: TileStore, task: Task) ->
         "tiles": backbone.trained.to_json(),
         "vocabulary": list(task.vocabulary),
         "pack_digest": store.digest,
+        "split_digest": store.split_digest,
         "started_from": backbone.weights.checkpoint,
     }
 

@@ -15,7 +15,7 @@ from swath.data.store import TileStore
 from swath.errors import SwathError
 from swath.features.backbone import FrozenBackbone
 from swath.features.head import Contract, head_path, load_head
-from swath.features.table import Origin, read_features, split_digest
+from swath.features.table import Origin, read_features
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, missing, table
 from swath.pages.pictures import Display, tile_figure
@@ -53,7 +53,7 @@ def answer(run: Path, store: TileStore, backbone: FrozenBackbone) -> Answered:
         SwathError: no labels, no features, no head, or one that does not fit.
     """
     examples = labelled_examples(store)
-    wanted = Contract.of(backbone, examples.vocabulary, split=split_digest(store))
+    wanted = Contract.of(backbone, examples.vocabulary, split=store.split_digest)
     head = load_head(head_path(run / "probe-linear.json"), wanted=wanted)
     rows = examples.rows[examples.test]
     features = read_features(run / "features.parquet", rows, origin=Origin.of(backbone, store))

@@ -12,7 +12,7 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
-from swath.features.backbone import open_backbone, untrained
+from swath.features.backbone import open_backbone, untrained, warn_of_other_split
 from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
 from swath.files import check_output, write_json
 from swath.models.dense_head import DenseHead
@@ -88,6 +88,7 @@ def run(config: ProbeConfig) -> SegmentationResult:
     tiles = masked_tiles(store)
     backbone = open_backbone(Run.open(config.run), whose=config.weights)
     backbone.check_fits(store.format, where=str(store.path))
+    warn_of_other_split(backbone.weights, store)
     out = config.out or config.run / "probe-segmentation.json"
     check_output(out, begins=b"{")
     contestants: dict[str, TokenMaps] = {
@@ -119,6 +120,7 @@ def run(config: ProbeConfig) -> SegmentationResult:
             "checkpoint": backbone.weights.checkpoint,
             "pack": store.digest,
             "index": store.index_digest,
+            "split": store.split_digest,
         },
         out=out,
         picture=out.with_suffix(".png"),
