@@ -38,6 +38,7 @@ format: setup  ## write the formatting that check asks for
 
 bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives PEER=/checkout/of/dino
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/ranks.py
 	$(BIN)/python benchmarks/scores.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/bigearthnet_tar.py --folder $(BENCH)
