@@ -30,9 +30,16 @@ export class TileMap extends View {
 
   get radius() {
     const usual = super.radius;
-    if (!this.onPictures) return usual;
+    if (!this.onPictures || this.isShaded) return usual;
     return Math.max(this.ratio, Math.min(usual, this.side * this.scale * DOT_ON_PICTURE));
   }
+
+  // Over pictures the dots in the shade are left out: they would hide what the chosen ones stand in.
+  get layers() {
+    return this.onPictures && this.isShaded ? [1] : [0, 1];
+  }
+
+  get isShaded() { return state.selected.length > 0 || state.spotlight !== null; }
 
   middles() {
     const { corners, tiles } = this.archive;
@@ -90,7 +97,8 @@ export class TileMap extends View {
       const [a, b, , d] = this.cornersOf(row), size = held.px;
       context.setTransform((b[0] - a[0]) / size, (b[1] - a[1]) / size, (d[0] - a[0]) / size, (d[1] - a[1]) / size, a[0], a[1]);
       const seam = size * 0.004; // neighbours meet without a hairline between them
-      context.drawImage(held.bitmap, held.left, held.top, size, size, -seam, -seam, size + 2 * seam, size + 2 * seam);
+      // Half a pixel in from the edge: smoothing would mix in the tile that is next on the sheet.
+      context.drawImage(held.bitmap, held.left + 0.5, held.top + 0.5, size - 1, size - 1, -seam, -seam, size + 2 * seam, size + 2 * seam);
     }
     context.setTransform(1, 0, 0, 1, 0, 0);
     this.pictures.want(missing, px, rows.length);

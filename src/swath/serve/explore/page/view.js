@@ -93,6 +93,8 @@ export class View {
     return [this.centre[0] + (px - this.width / 2) / this.scale, this.centre[1] + (this.height / 2 - py) / this.scale];
   }
 
+  get layers() { return [0, 1]; }
+
   get radius() {
     const base = this.count > 40000 ? 1.3 : this.count > 8000 ? 1.9 : 2.8;
     const zoomed = Math.max(1, this.scale / this.fittingScale());
@@ -108,7 +110,7 @@ export class View {
     }
     const pixels = new Uint32Array(this.image.data.buffer);
     pixels.fill(0);
-    for (const layer of [0, 1]) this.drawDots(pixels, layer);
+    for (const layer of this.layers) this.drawDots(pixels, layer);
     context.putImageData(this.image, 0, 0);
     this.drawMarks();
     this.drawn = performance.now();
