@@ -5,7 +5,9 @@
 A round is one step of main_dino.py in float32, one of swath in float32 and one in bfloat16, on the same
 views, 2 of 224 px and 8 of 96 px; its ratios are taken within the round. Views are given to all: what is
 timed is the mathematics of a step, from standardised views to updated student, teacher and centre, drop path
-included. Peak memory is that of a fresh process of two steps each, imports included; Linux.
+included. Beside the time by the clock stands the processor's, of all threads, which other programs on the
+machine disturb less. The first round warms up. All steps share the process, so the peer has the use of
+`keep_freed_memory` too. Peak memory is that of a fresh process of two steps each, imports included; Linux.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from swath.augment.views import Views
 from swath.data.loader import Batch
+from swath.runtime.allocator import keep_freed_memory
 from swath.runtime.ranks import Ranks
 
 THREADS = 2
@@ -47,6 +50,21 @@ class Setup:
 SETUPS = {"small": Setup("vit_small", 65_536, 8), "tiny": Setup("vit_tiny", 8_192, 16)}
 
 
+@dataclass(frozen=True)
+class Seconds:
+    """Time by the clock, and of the processor in all threads of this process."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Seconds":
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, earlier: "Seconds") -> "Seconds":
+        return Seconds(self.clock - earlier.clock, self.processor - earlier.processor)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,16 +80,17 @@ def main() -> None:
         show(setup, step_times(setup, asked.peer, asked.rounds), memory)
 
 
-def step_times(setup: Setup, peer: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a step by who took it, a round each; the first round is dropped."""
+def step_times(setup: Setup, peer: Path, rounds: int) -> dict[str, list[Seconds]]:
+    """What a step took by who took it, a round each; the first round is dropped."""
     torch.set_num_threads(THREADS)
+    keep_freed_memory()
     steps = {who: build(setup, peer, who) for who in (PEER, *OURS)}
-    taken: dict[str, list[float]] = {who: [] for who in steps}
+    taken: dict[str, list[Seconds]] = {who: [] for who in steps}
     for number, views in enumerate(given_views(setup, rounds + 1)):
         for who, step in steps.items():
-            started = time.perf_counter()
+            started = Seconds.now()
             step(views, number)
-            taken[who].append(time.perf_counter() - started)
+            taken[who].append(Seconds.now() - started)
     return {who: seconds[1:] for who, seconds in taken.items()}
 
 
@@ -85,6 +104,8 @@ def peak_memory(setup: Setup, peer: Path, who: str) -> float:
 def two_steps(setup: Setup, peer: Path, who: str) -> float:
     """Peak memory of this process after them, in GB."""
     torch.set_num_threads(THREADS)
+    if who != PEER:
+        keep_freed_memory()
     step = build(setup, peer, who)
     for number, views in enumerate(given_views(setup, 2)):
         step(views, number)
@@ -122,13 +143,18 @@ def given_views(setup: Setup, count: int) -> list[list[Tensor]]:
     return list(islice(some_views(recipe, torch.float32), count))
 
 
-def show(setup: Setup, seconds: dict[str, list[float]], memory: dict[str, float]) -> None:
+def show(setup: Setup, taken: dict[str, list[Seconds]], memory: dict[str, float]) -> None:
     """A line each: tiles/s, ratio of every round to the peer's step, peak memory and its ratio."""
-    for who, times in seconds.items():
-        ratios = [theirs / ours for theirs, ours in zip(seconds[PEER], times, strict=True)]
+    for who, steps in taken.items():
+        pairs = list(zip(taken[PEER], steps, strict=True))
+        ratios = [theirs.clock / ours.clock for theirs, ours in pairs]
+        by_processor = [theirs.processor / ours.processor for theirs, ours in pairs]
+        clock, processor = (statistics.median(getattr(s, n) for s in steps) for n in ("clock", "processor"))
         print(
-            f"  {who:22}{setup.batch_size / statistics.median(times):6.2f} tiles/s  "
+            f"  {who:22}{setup.batch_size / clock:6.2f} tiles/s  "
             f"{statistics.median(ratios):5.2f}x ({min(ratios):.2f} to {max(ratios):.2f})  "
+            f"processor {processor:5.2f} s, {statistics.median(by_processor):5.2f}x "
+            f"({min(by_processor):.2f} to {max(by_processor):.2f})  "
             f"peak {memory[who]:5.2f} GB, {memory[who] / memory[PEER]:.2f}x",
             flush=True,
         )

@@ -95,14 +95,3 @@ def test_commit_moves_teacher_and_centre_as_written_in_the_paper(a_recipe):
     ):
         torch.testing.assert_close(new, 0.75 * old + 0.25 * student)
     assert not any(p.requires_grad for p in method.teacher.parameters())
-
-
-def test_autocast_does_not_round_the_loss():
-    generator = torch.Generator().manual_seed(0)
-    student = F.normalize(torch.randn(24, 8, generator=generator), dim=-1).requires_grad_()
-    teacher = F.normalize(torch.randn(8, 8, generator=generator), dim=-1)
-    exact, _ = dino_loss(student, teacher, torch.zeros(1, 8), teacher_temp=0.04)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        ours, _ = dino_loss(student, teacher, torch.zeros(1, 8), teacher_temp=0.04)
-    assert ours.item() == exact.item()
-    assert torch.autograd.grad(ours, student)[0].equal(torch.autograd.grad(exact, student)[0])

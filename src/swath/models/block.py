@@ -4,9 +4,13 @@ Parameters are named as in timm and facebookresearch/dino.
 Legend: B images, T tokens (class token first), Q tokens that ask, D width, h heads, d = D / h.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from swath.models.linear import GeluLinear, Linear
 
 # Up to here bfloat16 on a processor does better without torch's fused kernel (numbers in `attend`).
 _PLAIN_STEPS_TOKENS = 256
@@ -27,8 +31,10 @@ class Block(nn.Module):
 
         keep: (2, B) factors of the two branches, None for 1.
         """
-        tokens = tokens[:, :first] + _times(self.attn(self.norm1(tokens), first), keep, 0)
-        return tokens + _times(self.mlp(self.norm2(tokens)), keep, 1)
+        tokens = _add_branch(
+            tokens, lambda t: self.attn(self.norm1(t), first), None if keep is None else keep[0], first=first
+        )
+        return _add_branch(tokens, lambda t: self.mlp(self.norm2(t)), None if keep is None else keep[1])
 
 
 class Attention(nn.Module):
@@ -37,8 +43,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, tokens: Tensor, first: int | None = None) -> Tensor:
         """(B, T, D) -> (B, Q, D); Q is T, or `first`."""
@@ -59,12 +65,12 @@ class Perceptron(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = GeluLinear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        mixed: Tensor = self.fc2(F.gelu(self.fc1(tokens)))
+        mixed: Tensor = self.fc2(self.fc1(tokens))
         return mixed
 
 
@@ -85,6 +91,14 @@ def attention_maps(queries: Tensor, keys: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
 
-def _times(branch: Tensor, keep: Tensor | None, which: int) -> Tensor:
-    """(B, Q, D) times the factor of each image."""
-    return branch if keep is None else branch * keep[which, :, None, None]
+def _add_branch(
+    tokens: Tensor, branch: Callable[[Tensor], Tensor], factors: Tensor | None, *, first: int | None = None
+) -> Tensor:
+    """The sum tokens + factors * branch(tokens), of the first ones: (B, T, D), (B,) -> (B, T or first, D)."""
+    if factors is None:
+        return tokens[:, :first] + branch(tokens)
+    if tokens.device.type == "cpu" and (kept := factors.nonzero()[:, 0]).numel():
+        # What is left out need not be worked out. On a GPU the host would wait here for their number.
+        made = branch(tokens.index_select(0, kept)) * factors[kept, None, None]
+        return tokens[:, :first].index_add(0, kept, made.to(tokens.dtype))
+    return tokens[:, :first] + branch(tokens) * factors[:, None, None]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from swath.augment.views import Views
 from swath.models.head import DINOHead
-from swath.models.precision import at_least_float32
+from swath.models.precision import at_least_float32, computing_in
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Means, Network, Outcome, move_average
+from swath.pretraining.method import Keep, Means, Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -32,21 +32,18 @@ class Dino:
             norm_last_layer=recipe.norm_last_layer,
             generator=generator,
         )
+        self.dtype: torch.dtype = getattr(torch, recipe.precision)
         self.student = Network(backbone, head)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.centre = torch.zeros(1, recipe.out_dim, device=backbone.cls_token.device)
 
-    def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:
-        keep_globals, keep_locals = keep or (None, None)
+    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:
         with torch.no_grad():
-            teacher_out = at_least_float32(self.teacher.head(self.teacher.backbone(views.globals_)))
-        features = self.student.backbone(views.globals_, keep_globals)
-        if len(views.locals_):
-            features = torch.cat([features, self.student.backbone(views.locals_, keep_locals)])
-        student_out = at_least_float32(self.student.head(features))
+            _, teacher_out = computing_in(self.dtype, self.teacher)(global_part(views))
+        features, student_out = computing_in(self.dtype, self.student)(views, keep)
         loss, means = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
         means["teacher_out"] = teacher_out.mean(dim=0, keepdim=True)
-        return Outcome(loss, means, features[: len(views.globals_)].detach())
+        return Outcome(loss, means, at_least_float32(features[: len(views.globals_)].detach()))
 
     def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:
         """Teacher entropy and KL divergence (their sum is the loss), and prototypes in use."""
@@ -65,6 +62,11 @@ class Dino:
         return {"centre": self.centre}
 
 
+def global_part(views: Views) -> Views:
+    """The views that the teacher sees."""
+    return Views(views.globals_, views.locals_[:0])
+
+
 def dino_loss(
     student_out: Tensor, teacher_out: Tensor, centre: Tensor, *, teacher_temp: float
 ) -> tuple[Tensor, Means]:
@@ -76,27 +78,16 @@ def dino_loss(
 
     In plain loops, with q = softmax((t - centre) / teacher_temp) and p = softmax(s / 0.1):
         for i in (0, 1): for v in range(V): if v != i: loss += -sum_k q_i[k] log p_v[k]
-    Written with one log-sum-exp a view instead of one log-softmax a pair: -sum q log p = lse(s) - q . s.
-    Autocast is off in it: that would round the logits of its products to 8 bits.
+    Written with one log-softmax a view instead of one a pair: both teachers' targets are added up first, and
+    the pairs that do not count are taken off again.
     """
-    with torch.autocast(student_out.device.type, enabled=False):
-        return _dino_loss(student_out, teacher_out, centre, teacher_temp)
-
-
-def _dino_loss(
-    student_out: Tensor, teacher_out: Tensor, centre: Tensor, teacher_temp: float
-) -> tuple[Tensor, Means]:
     tiles = teacher_out.shape[0] // 2
     targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1).view(2, tiles, -1)
-    logits = (student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1])
-    views = logits.shape[0]
-    normaliser = torch.logsumexp(logits, dim=-1)  # (V, B)
-    agreement = torch.einsum("vbk,bk->vb", logits, targets.sum(dim=0))  # both teachers against every view
-    same_view = (logits[:2] * targets).sum(dim=-1)  # (2, B): the pairs that do not count
-    total = (
-        2 * normaliser.sum(dim=0) - agreement.sum(dim=0) - normaliser[:2].sum(dim=0) + same_view.sum(dim=0)
-    )
-    loss = total.mean() / (2 * (views - 1))
+    log_p = F.log_softmax((student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1]), dim=-1)
+    views = log_p.shape[0]
+    every_pair = torch.einsum("vbk,bk->", log_p, targets.sum(dim=0))
+    same_view = torch.einsum("vbk,vbk->", log_p[:2], targets)
+    loss = (same_view - every_pair) / (tiles * 2 * (views - 1))
     with torch.no_grad():
         entropy = torch.special.entr(targets).sum(dim=-1).mean()
     return loss, {"entropy": entropy, "target": targets.mean(dim=(0, 1))}

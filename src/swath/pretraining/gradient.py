@@ -5,7 +5,6 @@ Legend: B tiles a step over all ranks, b tiles of this rank, P projection; views
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from swath.augment.views import Views
 from swath.data.loader import Batch
 from swath.errors import MachineError, is_out_of_memory
 from swath.models.precision import at_least_float32
-from swath.pretraining.method import Contrast, Method, Outcome
+from swath.pretraining.method import Contrast, Keep, Method, Outcome
 from swath.pretraining.schedule import StepValues
 from swath.runtime import faults
 from swath.runtime.ranks import Ranks
@@ -32,7 +31,7 @@ class Part:
 
     tiles: int
     views: Views
-    keep: tuple[Tensor, Tensor] | None
+    keep: Keep | None
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,10 @@ class BatchGradient:
     and the part is done again.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        ranks: Ranks,
-        *,
-        micro_batch: int,
-        autocast: Callable[[], AbstractContextManager[object]],
-    ) -> None:
+    def __init__(self, method: Method, ranks: Ranks, *, micro_batch: int) -> None:
         self.method = method
         self.ranks = ranks
         self.micro_batch = micro_batch
-        self._autocast = autocast
 
     def __call__(self, step: Step) -> Outcome:
         """Loss and means count by this rank's share of the batch; features are those of its tiles.
@@ -90,8 +81,7 @@ class BatchGradient:
         self.method.student.zero_grad(set_to_none=True)
         shares = []
         for part in step.parts(size):
-            with self._autocast():
-                outcome = self.method.forward(part.views, step.values, part.keep)
+            outcome = self.method.forward(part.views, step.values, part.keep)
             share = part.tiles / step.batch.of
             torch.autograd.backward(outcome.loss * (share * step.spoilt))
             shares.append(_share(outcome, share, step.spoilt))
@@ -114,8 +104,7 @@ class BatchGradient:
         features: list[Tensor] = []
         with torch.set_grad_enabled(at_once):
             for part in step.parts(size):
-                with self._autocast():
-                    projected, seen = method.project(part.views, part.keep)
+                projected, seen = method.project(part.views, part.keep)
                 rows.append(projected)
                 features.append(seen.detach())
         return torch.cat(rows).detach(), torch.cat(features), rows if at_once else []
@@ -129,8 +118,7 @@ class BatchGradient:
             torch.autograd.backward(graph.pop(), gradient)
             return
         for part, rows in zip(step.parts(size), torch.split(gradient, size), strict=True):
-            with self._autocast():
-                projected, _ = method.project(part.views, part.keep)
+            projected, _ = method.project(part.views, part.keep)
             torch.autograd.backward(projected, rows)
 
     def _fitting(self, run: Callable[[int], T]) -> T:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from swath.augment.views import Views
+from swath.models.precision import at_least_float32
 from swath.models.vit import VisionTransformer
 from swath.pretraining.schedule import StepValues
 
 Means = dict[str, Tensor]
+# Drop-path factors of global and of local views (see `drop_path_keep`).
+Keep = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Outcome:
 
     loss and means (float32 of any shape, without gradient) are means over those tiles, so that parts of a
     batch add up to the whole; what is no mean (an entropy of means) is worked out in `Method.measures`.
-    features: of the student's global views (2 * B, D), without gradient.
+    features: of the student's global views (2 * B, D), float32 without gradient.
     """
 
     loss: Tensor
@@ -38,14 +41,26 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = head
 
+    def forward(self, views: Views, keep: Keep | None = None) -> tuple[Tensor, Tensor]:
+        """Features (N, D) of all N views, global ones first, and what the head makes of them (N, K), in
+        float32 at least.
+        """
+        keep_globals, keep_locals = keep or (None, None)
+        features = self.backbone(views.globals_, keep_globals)
+        if len(views.locals_):
+            features = torch.cat([features, self.backbone(views.locals_, keep_locals)])
+        return features, at_least_float32(self.head(features))
+
 
 class Method(Protocol):
-    """A student that is trained, a teacher that is its average, and the loss between them."""
+    """A student that is trained, a teacher that is its average, and the loss between them. Their passes
+    compute in the format that the recipe says.
+    """
 
     student: Network
     teacher: Network
 
-    def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:
+    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:
         """Loss of some tiles; changes nothing. `keep` is the drop-path mask of global and of local views."""
         ...
 
@@ -66,7 +81,7 @@ class Method(Protocol):
 class Contrast(Protocol):
     """What a `Method` also has whose loss compares tiles, so that it cannot be added up from parts."""
 
-    def project(self, views: Views, keep: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    def project(self, views: Views, keep: Keep | None) -> tuple[Tensor, Tensor]:
         """What the loss compares, (B, V, P), tile by tile; and the features (2 * B, D)."""
         ...
 

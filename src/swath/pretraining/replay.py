@@ -17,7 +17,7 @@ from swath.data.loader import Batch, Loader
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.pretraining.bad_batches import NAME, read_bad_batches
-from swath.pretraining.dino import STUDENT_TEMP, Dino
+from swath.pretraining.dino import STUDENT_TEMP, Dino, global_part
 from swath.pretraining.method import Contrast
 from swath.pretraining.monitor import trainable_rows
 from swath.pretraining.recipe import Recipe
@@ -170,10 +170,10 @@ def watched(student: nn.Module, teacher: nn.Module) -> Iterator[list[str]]:
 @torch.no_grad()
 def view_losses(trainer: Trainer, batch: Batch, step: int) -> list[float]:
     """The loss of each student view alone, in float32 and without drop path, global views first."""
-    views, method = trainer.views(batch), trainer.method
+    views, method, tiles = trainer.views(batch), trainer.method, len(batch.rows)
+    _, student_out = method.student(views)
     if isinstance(method, Contrast):
-        projected, _ = method.project(views, None)
-        by_view = projected.transpose(0, 1)  # (V, B, P)
+        by_view = student_out.unflatten(0, (-1, tiles))  # (V, B, P)
         rows = by_view[:2].flatten(0, 1)  # (2 * B, P)
         similarity = (rows @ rows.T / TEMPERATURE).fill_diagonal_(-math.inf)
         partner = (torch.arange(len(rows), device=rows.device) + len(rows) // 2) % len(rows)
@@ -181,11 +181,10 @@ def view_losses(trainer: Trainer, batch: Batch, step: int) -> list[float]:
         locals_ = [local_loss(view[None], by_view[:2], temperature=TEMPERATURE) for view in by_view[2:]]
         return [float(value) for value in (*each.mean(dim=1), *locals_)]
     assert isinstance(method, Dino), "a new method says its loss a view here"
-    tiles, temperature = len(batch.rows), trainer.values_at(step).teacher_temp
-    teacher_out = method.teacher.head(method.teacher.backbone(views.globals_)).float()
+    temperature = trainer.values_at(step).teacher_temp
+    _, teacher_out = method.teacher(global_part(views))
     targets = torch.split(F.softmax((teacher_out - method.centre) / temperature, dim=-1), tiles)
-    features = [method.student.backbone(part) for part in (views.globals_, views.locals_) if len(part)]
-    log_student = F.log_softmax(method.student.head(torch.cat(features)).float() / STUDENT_TEMP, dim=-1)
+    log_student = F.log_softmax(student_out / STUDENT_TEMP, dim=-1)
     losses = []
     for number, log_p in enumerate(torch.split(log_student, tiles)):
         pairs = [-(q * log_p).sum(dim=-1).mean() for i, q in enumerate(targets) if i != number]

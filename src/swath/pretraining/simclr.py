@@ -13,8 +13,9 @@ from torch import Tensor
 
 from swath.augment.views import Views
 from swath.models.head import ProjectionHead
+from swath.models.precision import at_least_float32, computing_in
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Means, Network, Outcome, move_average
+from swath.pretraining.method import Keep, Means, Network, Outcome, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -28,22 +29,21 @@ class SimClr:
 
     def __init__(self, backbone: VisionTransformer, recipe: Recipe, *, generator: torch.Generator) -> None:
         head = ProjectionHead(backbone.shape.width, 256, hidden=recipe.head_hidden, generator=generator)
+        self.dtype: torch.dtype = getattr(torch, recipe.precision)
         self.student = Network(backbone, head)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
-    def forward(self, views: Views, values: StepValues, keep: tuple[Tensor, Tensor] | None) -> Outcome:  # noqa: ARG002 -- no scheduled value enters the loss
+    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:  # noqa: ARG002 -- no scheduled value enters the loss
         return self.contrast(*self.project(views, keep))
 
-    def project(self, views: Views, keep: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    def project(self, views: Views, keep: Keep | None) -> tuple[Tensor, Tensor]:
         """(B, V, P) of the two global views of each tile and then its local ones; features (2 * B, D) of the
         global ones.
         """
-        features = self.student.backbone(views.globals_, keep[0] if keep else None)
-        seen = [features]
-        if len(views.locals_):
-            seen.append(self.student.backbone(views.locals_, keep[1] if keep else None))
-        projected = self.student.head(torch.cat(seen)).float()  # (V * B, P)
-        return projected.unflatten(0, (-1, len(features) // 2)).transpose(0, 1), features
+        features, projected = computing_in(self.dtype, self.student)(views, keep)  # (V * B, P)
+        tiles = len(views.globals_) // 2
+        by_tile = projected.unflatten(0, (-1, tiles)).transpose(0, 1)
+        return by_tile, at_least_float32(features[: 2 * tiles])
 
     def contrast(self, projected: Tensor, features: Tensor) -> Outcome:
         by_view = projected.transpose(0, 1)  # (V, B, P)
@@ -67,12 +67,10 @@ def contrastive_loss(projected: Tensor, *, temperature: float) -> tuple[Tensor, 
     """NT-Xent of unit vectors (2 * B, P), row b and row B + b being views of one tile.
 
     For each row: cross-entropy of picking its partner among the 2B - 1 other rows by similarity /
-    temperature. Returns the mean and the share of rows whose nearest other row is the partner. Autocast is
-    off for the product: it would round similarities to 8 bits.
+    temperature. Returns the mean and the share of rows whose nearest other row is the partner.
     """
     rows = projected.shape[0]
-    with torch.autocast(projected.device.type, enabled=False):
-        similarity = projected @ projected.T / temperature
+    similarity = projected @ projected.T / temperature
     similarity = similarity.masked_fill(
         torch.eye(rows, dtype=torch.bool, device=projected.device), float("-inf")
     )
@@ -87,7 +85,6 @@ def local_loss(locals_: Tensor, globals_: Tensor, *, temperature: float) -> Tens
 
     Mean cross-entropy over all n * 2 * B pairs, as the multi-crop of SwAV and DINO does with prototypes.
     """
-    with torch.autocast(locals_.device.type, enabled=False):
-        similarity = torch.einsum("nbp,gcp->ngbc", locals_, globals_) / temperature
+    similarity = torch.einsum("nbp,gcp->ngbc", locals_, globals_) / temperature
     tiles = torch.arange(locals_.shape[1], device=locals_.device).repeat(2 * len(locals_))
     return F.cross_entropy(similarity.flatten(0, 2), tiles)

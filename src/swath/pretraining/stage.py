@@ -26,6 +26,7 @@ from swath.pretraining.recipe import Archive, Recipe, resolve, steps_of
 from swath.pretraining.saver import Saver
 from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer, vit_shape
+from swath.runtime.allocator import keep_freed_memory
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
 from swath.runtime.ranks import Ranks, joined
@@ -60,6 +61,8 @@ def run(config: PretrainConfig) -> Run | Estimate:
     """
     with joined(choose_device(), backend=config.backend, run=config.out) as ranks:
         _check_shares(config, ranks)
+        if ranks.device.type == "cpu":
+            keep_freed_memory()
         tiles = _open(config, ranks)
         if config.dry_run:
             return _estimate(config, tiles)

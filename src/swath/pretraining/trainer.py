@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from swath.augment.views import Views, make_views, policy_of
 from swath.data.bands import TileFormat
@@ -19,13 +18,12 @@ from swath.models.vit import VisionTransformer, ViTShape, drop_path_keep, shape_
 from swath.pretraining.dino import Dino
 from swath.pretraining.gradient import BatchGradient, Part, Step
 from swath.pretraining.health import feature_health
-from swath.pretraining.method import Method, Outcome
+from swath.pretraining.method import Keep, Method, Outcome
 from swath.pretraining.optimizer import build_optimizer, clip_each, set_rates
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues, values_at
 from swath.pretraining.simclr import SimClr
 from swath.runtime import faults
-from swath.runtime.device import Precision, autocast
 from swath.runtime.ranks import Ranks
 
 METHODS: dict[str, type[Dino] | type[SimClr]] = {"dino": Dino, "simclr": SimClr}
@@ -53,12 +51,8 @@ class Trainer:
         self.method.teacher.to(device)
         self.optimizer = build_optimizer(self.method.student)
         self.rollbacks = 0  # each halves the learning rate
-        precision = Precision(getattr(torch, recipe.precision), reason="as the recipe says")
         self.gradient = BatchGradient(
-            self.method,
-            ranks,
-            micro_batch=micro_batch or recipe.batch_size // ranks.world,
-            autocast=lambda: autocast(device, precision),
+            self.method, ranks, micro_batch=micro_batch or recipe.batch_size // ranks.world
         )
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
@@ -117,7 +111,7 @@ class Trainer:
             locals_=standardize(views.locals_, self.tile_format),
         )
 
-    def _drop_path(self, batch: Batch, step: int) -> tuple[Tensor, Tensor] | None:
+    def _drop_path(self, batch: Batch, step: int) -> Keep | None:
         """Masks for global and for local views: a pure function of (seed, step, sample id)."""
         if self.recipe.drop_path == 0:
             return None
