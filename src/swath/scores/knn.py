@@ -92,7 +92,9 @@ def _nearer(similarity: torch.Tensor, least: torch.Tensor) -> tuple[torch.Tensor
     After the first blocks they are few: to find these and to sort them alone is several times as fast as to
     look for the k nearest of every block.
     """
-    query, column = (torch.from_numpy(found) for found in (similarity > least).numpy().nonzero())
+    # numpy finds the few that are true of a flat array much faster than of a table, and than torch does.
+    found = torch.from_numpy(np.flatnonzero((similarity > least).numpy()))
+    query, column = found // similarity.shape[1], found % similarity.shape[1]
     counts = query.bincount(minlength=len(similarity))
     place = torch.arange(len(query)) - (counts.cumsum(0) - counts)[query]
     near = torch.full((len(similarity), int(counts.max())), -torch.inf)
