@@ -41,6 +41,7 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 	$(BIN)/python benchmarks/ranks.py
 	$(BIN)/python benchmarks/scores.py
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/bigearthnet_tar.py --folder $(BENCH)
 	$(BIN)/python benchmarks/bigearthnet_index.py --work $(BENCH) $(if $(GDF_PYTHON),--peer-python $(GDF_PYTHON))
 	$(BIN)/python benchmarks/scaling.py --work $(BENCH)

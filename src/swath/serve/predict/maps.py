@@ -155,5 +155,6 @@ def _profile(grid: PixelGrid, count: int) -> dict[str, Any]:
     return {
         "driver": "GTiff", "width": grid.width, "height": grid.height, "count": count, "dtype": "uint8",
         "nodata": NODATA, "interleave": "band", "tiled": False, "blockysize": _STRIP_ROWS,
-        "bigtiff": "if_safer", **where,
+        "bigtiff": "if_safer", "photometric": "minisblack",  # four classes are no picture with an alpha band
+        **where,
     }  # fmt: skip

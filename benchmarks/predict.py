@@ -1,0 +1,125 @@
+"""Does `swath predict` keep its network busy, and does its memory stay flat?
+
+    python benchmarks/predict.py [--sides 1000,4000,10980] [--model vit_small]
+
+For each side, in a process of its own: a generated scene of 13 bands (uint16, tiled GeoTIFF), an untrained
+network with a head of 10 classes, no overlap. Windows a second of the whole command against those of the bare
+network on ready batches, and the peak of resident memory. One thread for the network; reading and writing
+have theirs. Run it on an idle machine.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from rasterio.windows import Window
+
+import swath
+from swath.data.bands import BandGroup, TileFormat
+from swath.features.backbone import Weights
+from swath.features.content import Content
+from swath.models.vit import VisionTransformer, shape_of
+from swath.serve.bundle import folder
+from swath.serve.bundle.description import Description, HeadFacts
+from swath.serve.predict.scene import BATCH
+
+BANDS = tuple(f"band{number}" for number in range(1, 14))
+TILE_PX, IMAGE_PX, PATCH_PX, CLASSES = 120, 112, 16, 10
+ROUNDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sides", default="1000,4000,10980")
+    parser.add_argument("--model", default="vit_small")
+    parser.add_argument("--child", type=int)
+    given = parser.parse_args()
+    if given.child:
+        print(json.dumps(measured(given.child, given.model)))
+        return
+    print(f"{'side':>7} {'bare/s':>8} {'predict/s':>10} {'share':>6} {'peak MB':>8}")
+    for side in given.sides.split(","):
+        command = [sys.executable, __file__, "--child", side, "--model", given.model]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        row = json.loads(said.splitlines()[-1])
+        share = row["predict"] / row["bare"]
+        print(
+            f"{side:>7} {row['bare']:8.1f} {row['predict']:10.1f} {share:6.2f} {row['peak_mb']:8.0f}",
+            flush=True,
+        )
+
+
+def measured(side: int, model: str) -> dict[str, float]:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as held:
+        path = Path(held)
+        write_bundle(path / "bundle", model)
+        write_scene(path / "scene.tif", side)
+        before = bare_rate(path / "bundle")
+        result = swath.predict(path / "bundle", path / "scene.tif", out=path / "out", overlap=0)
+        after = bare_rate(path / "bundle")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"bare": (before + after) / 2, "predict": result.windows_per_s, "peak_mb": peak}
+
+
+def bare_rate(path: Path) -> float:
+    """Windows a second of the network alone, its best round."""
+    model = swath.load(path)
+    images = torch.randn(BATCH, len(BANDS), IMAGE_PX, IMAGE_PX)
+    rates = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        model.backbone.of_images(images)
+        rates.append(BATCH / (time.perf_counter() - started))
+    return max(rates)
+
+
+def write_bundle(path: Path, model: str) -> None:
+    """An untrained network and a random head: speed does not depend on what they say."""
+    shape = replace(shape_of(model, PATCH_PX, in_channels=len(BANDS), image_px=IMAGE_PX))
+    network = VisionTransformer(shape, generator=torch.Generator().manual_seed(0))
+    count = len(BANDS)
+    tiles = TileFormat(
+        bands=BANDS, groups=(BandGroup(BANDS, TILE_PX, "uint16"),), gsd_m=10.0,
+        low=(0.0,) * count, high=(4000.0,) * count, mean=(0.3,) * count, std=(0.1,) * count,
+    )  # fmt: skip
+    names = tuple(f"class {k}" for k in range(CLASSES))
+    about = Description(
+        name="benchmark", network=shape, tiles=tiles, content=Content(),
+        weights=Weights("none", 0, "untrained"), attribution="", licence="",
+        head=HeadFacts("class", names, "", {}, 0, 0), made_by="benchmarks/predict.py",
+    )  # fmt: skip
+    head = {
+        "weights": torch.randn(about.dim, CLASSES), "bias": torch.zeros(CLASSES),
+        "mean": torch.zeros(about.dim), "std": torch.ones(about.dim),
+    }  # fmt: skip
+    texts = {folder.DESCRIPTION: json.dumps(about.to_json()), folder.CARD: "", folder.LICENCE: ""}
+    folder.write_bundle(path, texts, {folder.BACKBONE: network.state_dict(), folder.HEAD: head})
+
+
+def write_scene(path: Path, side: int) -> None:
+    rng = np.random.default_rng(0)
+    profile = {
+        "driver": "GTiff", "width": side, "height": side, "count": len(BANDS), "dtype": "uint16",
+        "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "zstd", "crs": "EPSG:32633",
+        "bigtiff": "if_safer", "transform": rasterio.Affine(10, 0, 300_000, 0, -10, 5_900_000),
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as scene:
+        scene.descriptions = BANDS
+        for top in range(0, side, 512):
+            rows = min(512, side - top)
+            pixels = rng.integers(500, 2500, (len(BANDS), rows, side), dtype=np.uint16)
+            scene.write(pixels, window=Window(0, top, side, rows))
+
+
+if __name__ == "__main__":
+    main()
