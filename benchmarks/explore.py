@@ -115,8 +115,8 @@ CLICK = """async (row) => {
   const chosen = state.current;
   const isThere = () => document.querySelector(`#tile[data-answered="${chosen}"]`)
     && document.querySelector(`#gallery[data-of="${chosen}"]`)
-    && [...document.querySelectorAll("#tile img, #gallery img")].slice(0, 17)  // those in sight
-      .every((each) => each.complete && each.naturalWidth);
+    && document.querySelector("#tile img").naturalWidth && document.querySelector("#gallery canvas")
+    && !document.querySelector("#gallery canvas:not([data-painted])");
   while (!isThere()) await new Promise((go) => setTimeout(go, 2));
   return performance.now() - started;
 }"""

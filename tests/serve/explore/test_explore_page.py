@@ -102,6 +102,7 @@ def test_a_click_shows_the_tile_and_its_neighbours(page, opened, view):
     shown = [int(each.get_attribute("data-row")) for each in page.locator("#gallery .thumb").all()]
     assert shown == opened.neighbours(77, 24)[0]
     until(page, "document.querySelector('#tile img').naturalWidth === 32")
+    until(page, "!document.querySelector('#gallery canvas:not([data-painted])')")
     other = "plot" if view == "map" else "map"
     assert painted(page, other, "marks") > 1000  # rings around the tile and its neighbours
 

@@ -134,7 +134,7 @@ export class TileMap extends View {
 }
 
 // Pictures of tiles, many in one request, kept while they may be of use.
-class Pictures {
+export class Pictures {
   constructor(archive, ready) {
     this.archive = archive;
     this.ready = ready;

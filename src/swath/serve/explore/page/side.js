@@ -1,6 +1,7 @@
 // The chosen tile, and the gallery: its neighbours, the selection, the ranking, the marks.
 
 import { json, picture } from "/page/archive.js";
+import { Pictures } from "/page/map.js";
 import { complain, element, number, on, set, state } from "/page/state.js";
 
 const PAGE = 60; // tiles of a long gallery at a time
@@ -9,8 +10,10 @@ let about = null; // of the current tile
 let shown = PAGE;
 let similarity = new Map();
 let order = "likeliest";
+let pictures = null; // many in one request: 24 requests took longer than all the rest of a click
 
 export function start() {
+  pictures = new Pictures(state.archive, paintThumbs);
   on("current", chooseTile);
   on("current marks label", drawTile);
   on("tab neighbours selected scores marks current", drawGallery);
@@ -118,6 +121,7 @@ function drawGallery() {
     element("div", { class: "thumbs" }, ...seen.map((row) => thumb(row, under(tab, row)))),
     more > 0 ? element("button", { type: "button", class: "more", onclick: () => { shown += 2 * PAGE; drawGallery(); } }, `Show more (${number(more)})`) : "",
   );
+  paintThumbs();
   gallery.dataset.of = tab === "neighbours" ? state.current : tab;
 }
 
@@ -156,7 +160,21 @@ function thumb(row, words) {
     onclick: () => chooseFromGallery(row),
     onpointerenter: () => set({ hovered: row }), onpointerleave: () => set({ hovered: -1 }),
     onfocus: () => set({ hovered: row }), onblur: () => set({ hovered: -1 }),
-  }, element("img", { src: picture(state.archive, row, 128), alt: "", loading: "lazy", width: 76, height: 76 }), element("span", {}, words));
+  }, element("canvas", { width: thumbPx(), height: thumbPx() }), element("span", {}, words));
+}
+
+const thumbPx = () => (state.archive.size_px <= 64 ? 64 : 128);
+
+// Put what has come into the gallery, and ask for the rest.
+function paintThumbs() {
+  const px = thumbPx(), missing = [];
+  for (const canvas of document.querySelectorAll("#gallery canvas:not([data-painted])")) {
+    const row = Number(canvas.parentElement.dataset.row), found = pictures.of(row, px);
+    if (!found) { missing.push(row); continue; }
+    canvas.getContext("2d").drawImage(found.bitmap, found.left, found.top, px, px, 0, 0, px, px);
+    canvas.dataset.painted = "";
+  }
+  pictures.want(missing, px, missing.length);
 }
 
 // A tile of the gallery becomes the current one; the gallery stays, but for that of neighbours, which follows.
