@@ -1,5 +1,6 @@
 """Small archives that whole-flow tests share, made once a session from a seed."""
 
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -42,6 +43,15 @@ def write_scene(
     with rasterio.open(path, "w", **profile, dtype=image.dtype, **where) as target:
         target.write(image)
     return path
+
+
+@pytest.fixture(autouse=True)
+def quiet_logger():
+    """A command run in this process gives the logger `swath` its own handler; later tests get it back."""
+    logger = logging.getLogger("swath")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @pytest.fixture(scope="session")

@@ -253,13 +253,13 @@ def test_a_lack_of_memory_is_said_as_such(capsys, monkeypatch, error):
 
 
 @pytest.mark.parametrize(("given", "name"), [("imagery", "imagery/tile.tif"), ("scene.tif", "scene.tif")])
-def test_plain_imagery_on_s3_is_refused_in_one_line(given, name, s3, capsys, tmp_path):
+def test_what_is_no_imagery_on_s3_is_refused_in_one_line(given, name, s3, capsys, tmp_path):
     with storage.object_aside(s3(name)) as file:
         file.write_bytes(b"not looked at")
     code, _, errors = say(capsys, "index", str(s3(given)), "--out", str(tmp_path / "i.parquet"))
-    assert code == 2
-    assert errors.count("\n") == 1
-    assert "on S3 only BigEarthNet is indexed" in errors
+    assert code == 3
+    assert "is not a GeoTIFF" in errors.splitlines()[-1]
+    assert str(s3(name)) in errors
 
 
 def test_s3_that_does_not_answer_is_said_in_one_line(capsys, tmp_path, monkeypatch):

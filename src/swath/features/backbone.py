@@ -5,7 +5,6 @@ Legend: B tiles, C bands, Cg bands of a group, H x W pixels of a tile.
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from swath.data.bands import TRUE_COLOUR, TileFormat, check_same_input, true_colour
 from swath.data.normalize import resized, standardize, to_unit
-from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.features.content import Content
 from swath.location import absolute
@@ -23,8 +21,6 @@ from swath.models.weights import check_finite, load_backbone
 from swath.runtime.checkpoint import Checkpoint, digest
 from swath.runtime.device import autocast, choose_device, choose_precision
 from swath.runtime.run import Run
-
-log = logging.getLogger(__name__)
 
 Scale = Literal["run", "tiles", "photo"]
 
@@ -201,15 +197,6 @@ def open_backbone(run: Run, *, whose: str = "teacher", content: Content | None =
         split=checkpoint.state.get("split_digest"),
     )
     return FrozenBackbone(network, trained, weights, content=content)
-
-
-def warn_of_other_split(weights: Weights, store: TileStore) -> None:
-    """Say that scores may be too good where the network did not learn by the split of these tiles."""
-    if weights.split not in {None, store.split_digest}:
-        log.warning(
-            f"{weights.run} learned by split {weights.split:.12}, {store.path} has split "
-            f"{store.split_digest:.12}: the run may have seen test tiles. Pretrain again on these tiles"
-        )
 
 
 def untrained(backbone: FrozenBackbone, *, seed: int = 0) -> FrozenBackbone:

@@ -10,6 +10,7 @@ import torch
 
 from swath.data.store import TileStore
 from swath.errors import DataError
+from swath.features.backbone import Weights
 from swath.features.table import FeatureMaker, Origin, Rows, Values, origin_of, read_features, write_features
 from swath.runtime.progress import Progress
 
@@ -63,3 +64,12 @@ def blocks_of(store: TileStore, maker: FeatureMaker, *, batch_size: int) -> Iter
             block = maker.features(groups, store.format).numpy()
             progress.advance(len(block))
             yield block
+
+
+def warn_of_other_split(weights: Weights, store: TileStore) -> None:
+    """Say that scores may be too good where the network did not learn by the split of these tiles."""
+    if weights.split not in {None, store.split_digest}:
+        log.warning(
+            f"{weights.run} learned by split {weights.split:.12}, {store.path} has split "
+            f"{store.split_digest:.12}: the run may have seen test tiles. Pretrain again on these tiles"
+        )

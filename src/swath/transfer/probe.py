@@ -10,9 +10,9 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
-from swath.features.backbone import FrozenBackbone, open_backbone, untrained, warn_of_other_split
+from swath.features.backbone import FrozenBackbone, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import kept_features
+from swath.features.embedding import kept_features, warn_of_other_split
 from swath.features.head import Contract, head_path, save_head
 from swath.files import check_output, write_json
 from swath.runtime.run import Run

@@ -9,9 +9,9 @@ import torch
 from swath.config import LadderConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
-from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained, warn_of_other_split
+from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import holds
+from swath.features.embedding import holds, warn_of_other_split
 from swath.features.table import FeatureMaker, Origin
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.run import Run

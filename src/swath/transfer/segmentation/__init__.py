@@ -12,7 +12,8 @@ from typing import Any
 
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
-from swath.features.backbone import open_backbone, untrained, warn_of_other_split
+from swath.features.backbone import open_backbone, untrained
+from swath.features.embedding import warn_of_other_split
 from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
 from swath.files import check_output, write_json
 from swath.models.dense_head import DenseHead
