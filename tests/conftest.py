@@ -46,12 +46,11 @@ def write_scene(
 
 
 @pytest.fixture(autouse=True)
-def quiet_logger():
-    """A command run in this process gives the logger `swath` its own handler; later tests get it back."""
+def logger_as_imported():
+    """A command run in this process, be it by a fixture, takes the logger `swath`; each test gets it back."""
     logger = logging.getLogger("swath")
-    before = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = before
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
