@@ -177,7 +177,9 @@ def embedding(share: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = packed_noise(Path(folder), tiles, count)
         contestants = {
-            "embedding, ViT-S/16 at 224 px": lambda: list(blocks_of(store, backbone, batch_size=batch)),
+            "embedding, ViT-S/16 at 224 px": lambda: list(
+                blocks_of(store, backbone, np.arange(len(store)), batch_size=batch)
+            ),
             "  the network alone": bare,
             **timm_float32(images, count),
         }

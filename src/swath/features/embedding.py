@@ -11,17 +11,41 @@ import torch
 from swath.data.store import TileStore
 from swath.errors import DataError
 from swath.features.backbone import Weights
-from swath.features.table import FeatureMaker, Origin, Rows, Values, origin_of, read_features, write_features
+from swath.features.table import (
+    FeatureMaker,
+    Origin,
+    Rows,
+    Values,
+    origin_of,
+    read_features,
+    write_features,
+)
+from swath.features.unchanged import unchanged_features
+from swath.features.unfinished import FeatureRecords, unfinished
 from swath.runtime.progress import Progress
 
 BATCH = 256
 log = logging.getLogger(__name__)
 
 
-def embed(path: Path, store: TileStore, maker: FeatureMaker, *, batch_size: int = BATCH) -> None:
-    """Write the features of every tile of the pack to `path`."""
+def embed(path: Path, store: TileStore, maker: FeatureMaker, *, batch_size: int = BATCH) -> int:
+    """Write the features of every tile of the pack to `path`, in its order, and say how many were computed.
+
+    Those that `path` holds of unchanged tiles are kept. What a stopped call computed is gone on from.
+
+    Raises:
+        DataError: the tiles do not fit, or are damaged.
+        MachineError: another process makes the same file, or the disk is full.
+    """
     maker.check_fits(store.format, where=str(store.path))
-    write_features(path, store, maker, blocks_of(store, maker, batch_size=batch_size))
+    with unfinished(path, Origin.of(maker, store), dim=maker.dim) as records:
+        for rows, block in unchanged_features(path, store, maker, among=_missing(records, store)):
+            records.append(rows, block)
+        missing = _missing(records, store)
+        for rows, block in blocks_of(store, maker, missing, batch_size=batch_size):
+            records.append(rows, block)
+        write_features(path, store, maker, records.blocks(BATCH))
+    return len(missing)
 
 
 def kept_features(path: Path, store: TileStore, maker: FeatureMaker, rows: Rows) -> Values:
@@ -46,24 +70,35 @@ def holds(path: Path, wanted: Origin) -> bool:
     return found == wanted
 
 
-def blocks_of(store: TileStore, maker: FeatureMaker, *, batch_size: int) -> Iterator[Values]:
-    """(B, D) features of all tiles in order; the next batch is read while this one is computed."""
-    starts = range(0, len(store), batch_size)
+def blocks_of(
+    store: TileStore, maker: FeatureMaker, rows: Rows, *, batch_size: int
+) -> Iterator[tuple[Rows, Values]]:
+    """Rows (B,) of tiles with their features (B, D); the next batch is read while this one is computed."""
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
-    def read(start: int) -> list[torch.Tensor]:
-        rows = np.arange(start, min(start + batch_size, len(store)), dtype=np.int64)
-        return [torch.from_numpy(pixels) for pixels in store.read(rows)]
+    def read(number: int) -> list[torch.Tensor]:
+        return (
+            [torch.from_numpy(pixels) for pixels in store.read(batches[number])] if batches[number:] else []
+        )
 
-    label = f"features ({maker.weights.whose})"
-    with ThreadPoolExecutor(1) as reader, Progress(len(store), unit="tiles", label=label) as progress:
+    label, known = f"features ({maker.weights.whose})", len(store) - len(rows)
+    with (
+        ThreadPoolExecutor(1) as reader,
+        Progress(len(store), unit="tiles", label=label, start=known) as progress,
+    ):
         ahead = reader.submit(read, 0)
-        for start in starts:
+        for number, batch in enumerate(batches):
             groups = ahead.result()
-            if start + batch_size < len(store):
-                ahead = reader.submit(read, start + batch_size)
+            ahead = reader.submit(read, number + 1)
             block = maker.features(groups, store.format).numpy()
             progress.advance(len(block))
-            yield block
+            yield batch, block
+
+
+def _missing(records: FeatureRecords, store: TileStore) -> Rows:
+    is_there = np.zeros(len(store), dtype=np.bool_)
+    is_there[records.rows()] = True
+    return np.flatnonzero(~is_there)
 
 
 def warn_of_other_split(weights: Weights, store: TileStore) -> None:

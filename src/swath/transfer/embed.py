@@ -6,9 +6,11 @@ from pathlib import Path
 
 from swath.config import EmbedConfig
 from swath.data.store import TileStore
-from swath.features.backbone import open_backbone
+from swath.errors import DataError, UsageError
+from swath.features.backbone import Weights, open_backbone
 from swath.features.content import Content
 from swath.features.embedding import embed
+from swath.features.table import about
 from swath.files import check_output
 from swath.results import Result
 from swath.runtime.run import Run
@@ -16,22 +18,25 @@ from swath.runtime.run import Run
 
 @dataclass(frozen=True)
 class EmbedResult(Result):
-    """Where the features are, `dim` numbers a tile, and the digest of the checkpoint they are of."""
+    """Where the features are, `dim` numbers a tile, and the digest of the checkpoint they are of. `computed`
+    tiles had no features there yet; `images_per_s` is None where all had.
+    """
 
     out: Path
     tiles: int
+    computed: int
     dim: int
-    images_per_s: float
+    images_per_s: float | None
     digest: str
 
 
 def run(config: EmbedConfig) -> EmbedResult:
-    """Compute the features of every tile.
+    """Compute the features of every tile that has none yet in the file, and write all, in the pack's order.
 
     Raises:
-        UsageError: `run` is not a run.
+        UsageError: `run` is not a run; the file holds features of another run.
         DataError: the tiles do not fit the run, are damaged, or the run has no whole checkpoint.
-        MachineError: the disk is full.
+        MachineError: the disk is full, or another process makes the same file.
     """
     store = TileStore(config.tiles)
     content = Content(config.features, config.blocks)
@@ -39,12 +44,27 @@ def run(config: EmbedConfig) -> EmbedResult:
     if config.other_data:
         backbone = backbone.for_other_data(store.format, where=str(store.path))
     check_output(config.out, begins=b"PAR1")
+    _check_is_not_of_another_run(config.out, backbone.weights)
     started = time.perf_counter()
-    embed(config.out, store, backbone, batch_size=config.batch_size)
+    computed = embed(config.out, store, backbone, batch_size=config.batch_size)
     return EmbedResult(
         out=config.out,
         tiles=len(store),
+        computed=computed,
         dim=backbone.dim,
-        images_per_s=len(store) / (time.perf_counter() - started),
+        images_per_s=computed / (time.perf_counter() - started) if computed else None,
         digest=backbone.weights.checkpoint,
     )
+
+
+def _check_is_not_of_another_run(path: Path, weights: Weights) -> None:
+    """A run that was trained on, or moved, is the same run."""
+    try:
+        found = about(path) if path.exists() else None
+    except DataError:  # an older version, or no features: written over, as ever
+        return
+    if found and found.run not in {None, weights.run} and found.origin.checkpoint != weights.checkpoint:
+        raise UsageError(
+            f"{path} holds features of another run, {found.run}; those of {weights.run} cannot be compared "
+            "with them. Choose another --out, or remove the file."
+        )
