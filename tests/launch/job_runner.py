@@ -123,7 +123,7 @@ class RunningJob(threading.Thread):
 
     def _work(self):
         what = self.request["AlgorithmSpecification"]
-        command = [*what["ContainerEntrypoint"], *what.get("ContainerArguments", [])]
+        command = [word.replace("/opt/ml", str(self.base)) for word in what["ContainerEntrypoint"]]
         self.process = subprocess.Popen(
             command, cwd=self.base, env=self._environment(), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -54,28 +54,34 @@ def test_a_request_keeps_every_field_limit_and_pattern_of_botocores_model(capsys
     shape = boto3.client("sagemaker").meta.service_model.operation_model("CreateTrainingJob").input_shape
     request = request_of(capsys, *words)
     assert ParamValidator().validate(request, shape).generate_report() == ""
-    assert not list(broken_patterns(request, shape))
-    assert len(request["HyperParameters"]) <= 100
+    assert not list(broken(request, shape))
 
 
-def broken_patterns(value, shape, at="request"):
-    """What botocore itself leaves to the server: regular expressions and choices, at every depth."""
+def broken(value, shape, at="request"):
+    """What botocore itself leaves to the server: upper limits, patterns and choices, at every depth."""
+    most = shape.metadata.get("max")
+    if most is not None and (value if shape.type_name in {"integer", "long"} else len(value)) > most:
+        yield at, value, most
     if shape.type_name == "structure":
         for name, inner in value.items():
-            yield from broken_patterns(inner, shape.members[name], f"{at}.{name}")
+            yield from broken(inner, shape.members[name], f"{at}.{name}")
     elif shape.type_name == "list":
         for item in value:
-            yield from broken_patterns(item, shape.member, at)
+            yield from broken(item, shape.member, at)
     elif shape.type_name == "map":
         for key, item in value.items():
-            yield from broken_patterns(key, shape.key, f"{at}.{key}")
-            yield from broken_patterns(item, shape.value, f"{at}.{key}")
+            yield from broken(key, shape.key, f"{at}.{key}")
+            yield from broken(item, shape.value, f"{at}.{key}")
     elif shape.type_name == "string":
-        pattern = shape.metadata.get("pattern")
-        if pattern and not re.fullmatch(_of_python(pattern), value, re.DOTALL):
-            yield at, value, pattern
-        if shape.enum and value not in shape.enum:
-            yield at, value, shape.enum
+        yield from broken_text(value, shape, at)
+
+
+def broken_text(value, shape, at):
+    pattern = shape.metadata.get("pattern")
+    if pattern and not re.fullmatch(_of_python(pattern), value):
+        yield at, value, pattern
+    if shape.enum and value not in shape.enum:
+        yield at, value, shape.enum
 
 
 def _of_python(pattern):
@@ -83,9 +89,10 @@ def _of_python(pattern):
     return pattern.replace(r"\p{L}", "a-zA-Z").replace(r"\p{N}", "0-9").replace(r"\p{Z}", " ")
 
 
-def test_the_check_of_patterns_would_see_a_wrong_name():
+def test_the_check_would_see_a_wrong_name_and_a_long_word():
     shape = boto3.client("sagemaker").meta.service_model.operation_model("CreateTrainingJob").input_shape
-    assert list(broken_patterns({"TrainingJobName": "no_underscores"}, shape))
+    assert list(broken({"TrainingJobName": "no_underscores"}, shape))
+    assert list(broken({"AlgorithmSpecification": {"ContainerEntrypoint": ["x" * 257]}}, shape))
 
 
 def test_every_channel_says_its_own_input_mode(capsys):
@@ -147,6 +154,9 @@ WRONG = {
     "long value": (
         ("index", TILES, "--out", TILES, "--label-column", "x" * 2501, *JOB), "SageMaker takes 2,500",
     ),
+    "role": (("pretrain", TILES, "--role", "arn:aws:iam::1:user/x", *JOB[2:]), "RoleArn"),
+    "long variable": (("pretrain", TILES, "--environment", f"A={'x' * 513}", *JOB), "513 characters"),
+    "instance": (("pretrain", TILES, "--instance", "ml.g5.3xlarge", *JOB), 'Did you mean "ml.g5.'),
     "half a VPC": (("pretrain", TILES, "--subnets", "subnet-1", *JOB), "go together"),
     "half an estimate": (("pretrain", TILES, "--images", "5", *JOB), "go together"),
     "two machines to probe": (("probe", TILES, TILES, "--count", "2", *JOB), "runs on one machine"),

@@ -3,12 +3,12 @@
 Limits and field names are those of CreateTrainingJob in botocore's model.
 """
 
-from importlib import resources
 from typing import Any
 
 from swath.launch.sagemaker.job import Job, pairs
 from swath.launch.sagemaker.metrics import definitions
-from swath.launch.sagemaker.stage_words import is_object
+from swath.launch.sagemaker.stage_words import BASE, is_object
+from swath.launch.sagemaker.wheel import START
 from swath.location import S3Path
 
 
@@ -21,7 +21,7 @@ def training_request(job: Job) -> dict[str, Any]:
         "AlgorithmSpecification": {
             "TrainingImage": job.image.uri,
             "TrainingInputMode": "FastFile" if asked.input == "FastFile" else "File",
-            "ContainerEntrypoint": ["/bin/bash", "-c", _start()],
+            "ContainerEntrypoint": ["/bin/bash", f"{BASE}/input/data/code/{START}"],
             "MetricDefinitions": definitions(),
         },
         "HyperParameters": job.words.hyperparameters,
@@ -46,10 +46,6 @@ def training_request(job: Job) -> dict[str, Any]:
             "SecurityGroupIds": list(asked.security_groups),
         }
     return request
-
-
-def _start() -> str:
-    return resources.files("swath.launch.sagemaker").joinpath("start.sh").read_text(encoding="utf-8")
 
 
 def _channels(job: Job) -> list[dict[str, Any]]:

@@ -1,14 +1,15 @@
 # The first process of a container, until swath is installed in its Python and takes its place: SageMaker sends
-# SIGTERM to the first process alone, so the shell answers it until then.
+# SIGTERM to the first process alone, so the shell answers it until then. It lies beside the wheel: an entrypoint
+# takes 256 characters. What it is told, it hands on.
 trap 'exit 143' TERM
-base=${SAGEMAKER_BASE_DIR:-/opt/ml}
-code=$base/input/data/code
-mkdir -p "$base/output"
+output=${SAGEMAKER_BASE_DIR:-/opt/ml}/output
+code=$(dirname "$0")
+mkdir -p "$output"
 python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --constraint "$code/constraints.txt" "$code"/*.whl > "$base/output/pip.txt" 2>&1 &
+    --constraint "$code/constraints.txt" "$code"/*.whl > "$output/pip.txt" 2>&1 &
 wait $! || {
-    echo "pip could not install swath in this image: $(tail -n 3 "$base/output/pip.txt")" | tee "$base/output/failure"
+    echo "pip could not install swath in this image: $(tail -n 3 "$output/pip.txt")" | tee "$output/failure"
     exit 5
 }
 trap - TERM
-exec python3 -m swath.launch.sagemaker.entry
+exec python3 -m swath.launch.sagemaker.entry "$@"

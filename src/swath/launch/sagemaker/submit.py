@@ -8,10 +8,11 @@ from typing import Any
 from swath.config.sagemaker import JobConfig
 from swath.launch.sagemaker.aws import Aws
 from swath.launch.sagemaker.job import Job, describe_job
+from swath.launch.sagemaker.limits import check_limits
 from swath.launch.sagemaker.request import training_request
 from swath.launch.sagemaker.stage_words import stage_words
 from swath.launch.sagemaker.tables import Price, price_of, read_tables
-from swath.launch.sagemaker.wheel import build_wheel, constraints
+from swath.launch.sagemaker.wheel import code_files
 from swath.location import S3Path
 from swath.results import Result
 
@@ -69,11 +70,11 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
     aws = Aws(of_job.region)
     job = describe_job(words, of_job, region=aws.region, tables=tables)
     request = training_request(job)
-    wheel, code = build_wheel()
-    files = {wheel: code, "constraints.txt": constraints().encode()}
+    client = aws.client("sagemaker")
+    check_limits(request, client.meta.service_model.operation_model("CreateTrainingJob").input_shape)
+    files = code_files()
     if of_job.dry_run:
         return _dry(job, request, files, price_of(of_job.instance, tables))
-    client = aws.client("sagemaker")
     _upload(aws, job.code, files)
     with aws.errors(f"job {job.name}"):
         client.create_training_job(**request)

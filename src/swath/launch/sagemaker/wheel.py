@@ -16,6 +16,15 @@ _CODE = {".py", ".css", ".js", ".html", ".json", ".typed", ".svg", ".md", ".sh"}
 _OF_THE_IMAGE = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*|swath)$")
 _WHEEL = "Wheel-Version: 1.0\nGenerator: swath\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
+START = "start.sh"
+
+
+def code_files() -> dict[str, bytes]:
+    """All that a container needs to become swath, by file name: they lie side by side in one folder."""
+    name, content = build_wheel()
+    start = Path(__file__).with_name(START).read_bytes()
+    return {name: content, "constraints.txt": constraints().encode(), START: start}
+
 
 def build_wheel() -> tuple[str, bytes]:
     """File name and bytes of a wheel of this swath; the same bytes for the same code."""
