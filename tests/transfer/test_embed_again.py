@@ -1,16 +1,18 @@
 """Oracle: an embedding in one go."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 from striped_tiles import FORMAT, VOCABULARY
 
 from swath.config import EmbedConfig
 from swath.data.store import TileStore
 from swath.data.writer import TileWriter
-from swath.errors import MachineError, UsageError
+from swath.errors import DataError, MachineError, UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.features.embedding import embed
-from swath.features.table import feature_blocks, tile_columns, write_features
+from swath.features.table import feature_blocks, origin_of, read_features, tile_columns, write_features
 from swath.runtime.lock import RunLock
 from swath.runtime.run import Run
 from swath.transfer.embed import run
@@ -91,7 +93,7 @@ def test_what_a_stopped_embedding_computed_is_not_computed_again(grown, tmp_path
 
 
 def test_what_was_left_of_other_features_is_not_gone_on_with(grown, make_run, monkeypatch):
-    def killed(*_):
+    def killed(*_, **__):
         raise Killed
 
     with monkeypatch.context() as patched:
@@ -125,3 +127,24 @@ def test_two_embeddings_of_one_file_do_not_mix(grown, tmp_path):
         pytest.raises(MachineError, match=r"f.parquet.unfinished is in use by pid"),
     ):
         run(grown)
+
+
+def test_parts_are_the_stretches_of_the_whole_and_the_rest_is_computed_from_one(grown, tmp_path):
+    fresh = grown.model_copy(update={"out": tmp_path / "fresh.parquet"})
+    run(fresh)
+    outs = [tmp_path / f"{k}.parquet" for k in (1, 2, 3)]
+    done = [run(fresh.model_copy(update={"part": f"{k}/3", "out": out})) for k, out in enumerate(outs, 1)]
+    assert [one.tiles for one in done] == [14, 21, 15]  # whole batches of 7
+    np.testing.assert_array_equal(np.concatenate([values_in(out) for out in outs]), values_in(fresh.out))
+    columns = pa.concat_tables([tile_columns(out) for out in outs])
+    assert columns.equals(tile_columns(fresh.out))
+    origin = origin_of(outs[0])
+    with pytest.raises(DataError, match="14 tiles, a part of the pack"):
+        read_features(outs[0], np.arange(50), origin=origin)
+    assert run(fresh.model_copy(update={"out": outs[0]})).computed == 36
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2"])
+def test_a_part_that_is_none_is_refused(text):
+    with pytest.raises(ValidationError, match="expected K/N"):
+        EmbedConfig(run="r", tiles="t", out="o", part=text)

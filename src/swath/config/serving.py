@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from swath.config.settings import Locations, Names, Settings
+from swath.config.settings import Locations, Names, Part, Settings
 
 _OVERLAPS = (0.0, 0.5, 0.75)
 
@@ -52,5 +52,7 @@ class PredictConfig(Settings):
     reflectance in 0..1 where that was x 10,000; 1 where only the type of the pixels differs."""
     bands: Names = ()
     """Names of the bands of files that do not name them, in their order: B02,B03,B04,B08."""
+    part: Part | None = None
+    """Only every N-th scene, beginning with the K-th (K/N): for several machines that share the work."""
     max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
     """Refuse scenes that declare more pixels in a band than this."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from swath.errors import UsageError
 from swath.location import S3Path, location
@@ -36,6 +36,24 @@ def _locations(value: Any) -> Any:
     return tuple(several) if isinstance(several, list | tuple) else value
 
 
+def part_of(value: str) -> tuple[int, int]:
+    """The number and the count: "2/8" is (2, 8), the second of eight.
+
+    Raises:
+        ValueError: it is no such part.
+    """
+    number, slash, of = value.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise ValueError("expected K/N, the K-th of N parts, such as 2/8")
+    return int(number), int(of)
+
+
+def _part(value: str) -> str:
+    part_of(value)
+    return value
+
+
+Part = Annotated[str, AfterValidator(_part)]
 Locations = Annotated[tuple[Location, ...], BeforeValidator(_locations), Field(min_length=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from swath.config.settings import Location, Seed, Settings, comma_list
+from swath.config.settings import Location, Part, Seed, Settings, comma_list
 
 Tokens = Literal["cls", "mean", "both"]
 
@@ -44,6 +44,9 @@ class EmbedConfig(Settings):
     """Class token, mean of the patch tokens, or both."""
     blocks: Annotated[int, Field(ge=1)] = 1
     """Of the last N blocks."""
+    part: Part | None = None
+    """Only the K-th of N stretches of the tiles (K/N), for several machines that share the work; the files in
+    their order are the whole."""
     other_data: bool = False
     """The tiles are another data set than the run's: their ground resolution may differ, and their own
     statistics standardise them."""

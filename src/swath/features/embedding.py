@@ -28,8 +28,16 @@ BATCH = 256
 log = logging.getLogger(__name__)
 
 
-def embed(path: Path, store: TileStore, maker: FeatureMaker, *, batch_size: int = BATCH) -> int:
-    """Write the features of every tile of the pack to `path`, in its order, and say how many were computed.
+def embed(
+    path: Path,
+    store: TileStore,
+    maker: FeatureMaker,
+    *,
+    batch_size: int = BATCH,
+    rows: range | None = None,
+) -> int:
+    """Write the features of every tile of the pack, or of a stretch of it, to `path`, in its order, and say
+    how many were computed.
 
     Those that `path` holds of unchanged tiles are kept. What a stopped call computed is gone on from.
 
@@ -38,13 +46,14 @@ def embed(path: Path, store: TileStore, maker: FeatureMaker, *, batch_size: int 
         MachineError: another process makes the same file, or the disk is full.
     """
     maker.check_fits(store.format, where=str(store.path))
-    with unfinished(path, Origin.of(maker, store), dim=maker.dim) as records:
-        for rows, block in unchanged_features(path, store, maker, among=_missing(records, store)):
-            records.append(rows, block)
-        missing = _missing(records, store)
-        for rows, block in blocks_of(store, maker, missing, batch_size=batch_size):
-            records.append(rows, block)
-        write_features(path, store, maker, records.blocks(BATCH))
+    rows = range(len(store)) if rows is None else rows
+    with unfinished(path, Origin.of(maker, store), dim=maker.dim, rows=rows) as records:
+        for known, block in unchanged_features(path, store, maker, among=_missing(records, rows)):
+            records.append(known, block)
+        missing = _missing(records, rows)
+        for batch, block in blocks_of(store, maker, missing, batch_size=batch_size):
+            records.append(batch, block)
+        write_features(path, store, maker, records.blocks(BATCH), rows=rows)
     return len(missing)
 
 
@@ -95,10 +104,10 @@ def blocks_of(
             yield batch, block
 
 
-def _missing(records: FeatureRecords, store: TileStore) -> Rows:
-    is_there = np.zeros(len(store), dtype=np.bool_)
-    is_there[records.rows()] = True
-    return np.flatnonzero(~is_there)
+def _missing(records: FeatureRecords, rows: range) -> Rows:
+    is_missing = np.ones(len(rows), dtype=np.bool_)
+    is_missing[records.rows() - rows.start] = False
+    return np.flatnonzero(is_missing) + rows.start
 
 
 def warn_of_other_split(weights: Weights, store: TileStore) -> None:

@@ -109,20 +109,23 @@ class About:
     vocabulary: tuple[str, ...]
 
 
-def write_features(path: Path, store: TileStore, maker: FeatureMaker, blocks: Iterable[Values]) -> None:
-    """Write blocks (B, D) of all tiles in the order of the pack; memory holds one group of rows.
+def write_features(
+    path: Path, store: TileStore, maker: FeatureMaker, blocks: Iterable[Values], *, rows: range | None = None
+) -> None:
+    """Write blocks (B, D) of all tiles, or of `rows`, in the order of the pack; memory holds one group.
 
     Raises:
         MachineError: the disk is full or cannot be written; a file that was there stays.
     """
     columns = store.columns(*[name for name in _COLUMNS if name in store.column_names])
     schema = _schema(maker, store)
-    start = 0
+    rows = range(len(store)) if rows is None else rows
+    start = rows.start
     with file_aside(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for block in _joined(blocks, _ROW_GROUP):
             writer.write_table(_table(columns.slice(start, len(block)), block, schema))
             start += len(block)
-        assert start == len(store), f"features of {start} tiles for a pack of {len(store)}"
+        assert start == rows.stop, f"features up to tile {start} of {rows}"
 
 
 def read_features(path: Path, rows: Rows, *, origin: Origin) -> Values:
@@ -143,6 +146,11 @@ def read_features(path: Path, rows: Rows, *, origin: Origin) -> Values:
         wanted = rows[filled : np.searchsorted(rows, start + len(block))] - start
         values[filled : filled + len(wanted)] = block[wanted]
         start, filled = start + len(block), filled + len(wanted)
+    if filled < len(rows):
+        raise DataError(
+            f"{path} holds features of {start:,} tiles, a part of the pack (--part). Make the others too: "
+            "swath embed RUN TILES --out FILE"
+        )
     return values
 
 

@@ -67,8 +67,9 @@ class FeatureRecords:
 
 
 @contextlib.contextmanager
-def unfinished(path: Path, origin: Origin, *, dim: int) -> Iterator[FeatureRecords]:
-    """What an earlier call has left of features of `origin` for the file `path`, or no records yet.
+def unfinished(path: Path, origin: Origin, *, dim: int, rows: range) -> Iterator[FeatureRecords]:
+    """What an earlier call has left of features of `origin` and of the tiles `rows` for the file `path`, or
+    no records yet.
 
     They are removed when the `with` block ends well, and kept where it does not.
 
@@ -78,9 +79,10 @@ def unfinished(path: Path, origin: Origin, *, dim: int) -> Iterator[FeatureRecor
     folder = path.with_name(f".{path.name}.unfinished")
     with RunLock(folder), disk_errors(path):
         described, stored = folder / "origin.json", folder / "records"
-        if not described.exists() or read_json(described) != asdict(origin):
+        asked = {**asdict(origin), "rows": [rows.start, rows.stop]}
+        if not described.exists() or read_json(described) != asked:
             stored.unlink(missing_ok=True)
-            write_json(described, asdict(origin))
+            write_json(described, asked)
         records = FeatureRecords(stored, dim=dim)
         if len(records):
             log.info(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.config import EmbedConfig
+from swath.config.settings import part_of
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.features.backbone import Weights, open_backbone
@@ -46,10 +47,11 @@ def run(config: EmbedConfig) -> EmbedResult:
     check_output(config.out, begins=b"PAR1")
     _check_is_not_of_another_run(config.out, backbone.weights)
     started = time.perf_counter()
-    computed = embed(config.out, store, backbone, batch_size=config.batch_size)
+    rows = _rows(len(store), config)
+    computed = embed(config.out, store, backbone, batch_size=config.batch_size, rows=rows)
     return EmbedResult(
         out=config.out,
-        tiles=len(store),
+        tiles=len(rows),
         computed=computed,
         dim=backbone.dim,
         images_per_s=computed / (time.perf_counter() - started) if computed else None,
@@ -68,3 +70,11 @@ def _check_is_not_of_another_run(path: Path, weights: Weights) -> None:
             f"{path} holds features of another run, {found.run}; those of {weights.run} cannot be compared "
             "with them. Choose another --out, or remove the file."
         )
+
+
+def _rows(tiles: int, config: EmbedConfig) -> range:
+    """All, or a stretch of whole batches: so no tile is computed in other company than by one machine."""
+    number, of = part_of(config.part) if config.part else (1, 1)
+    batches = -(-tiles // config.batch_size)
+    start, stop = (batches * k // of * config.batch_size for k in (number - 1, number))
+    return range(start, min(stop, tiles))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.config import PredictConfig
+from swath.config.settings import part_of
 from swath.data.bad_inputs import BadInput, write_listing
 from swath.data.bands import canonical_band
 from swath.data.raster import gdal_ready
@@ -59,7 +60,7 @@ def run(config: PredictConfig) -> PredictResult:
     if model.head is None and "overlap" in config.model_fields_set:
         raise UsageError("--overlap would change nothing: the bundle has no head, and features are of tiles")
     started = time.perf_counter()
-    sources = find_sources(config.scenes)
+    sources = _part(find_sources(config.scenes), config.part)
     asked = {source.name: _asked(config, model, source) for source in sources}
     waiting = [source for source in sources if not done.is_done(config.out / source.name, asked[source.name])]
     if len(waiting) < len(sources):
@@ -87,6 +88,12 @@ def run(config: PredictConfig) -> PredictResult:
         seconds=seconds,
         windows_per_s=windows / seconds,
     )
+
+
+def _part(sources: list[Source], part: str | None) -> list[Source]:
+    """Every N-th: of neighbours in the list, which are often of one size, each machine gets some."""
+    number, of = part_of(part) if part else (1, 1)
+    return sources[number - 1 :: of]
 
 
 def _asked(config: PredictConfig, model: Model, source: Source) -> dict[str, Any]:
