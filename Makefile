@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Both do all set-up on a fresh machine with Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench soak lock clean
+.PHONY: help setup demo test cloud-test check format bench soak lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ BENCH ?= swath-bench
 GDF_PYTHON ?=
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/.ready  ## make .venv from requirements.lock
 
@@ -25,6 +25,15 @@ demo: setup  ## the whole flow on a real Sentinel-2 scene (MINUTES=3.5 of traini
 
 test: setup  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+cloud-test: setup .tools/toolkit/.ready .tools/sdk/.ready  ## jobs as AWS's own toolkit and SDK run them, and S3 that fails
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cloud tests
+
+# Independent clients of our entry, each in an environment of its own; pinned beside the tests that use them.
+.tools/%/.ready: tests/launch/clients/%.txt | setup
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/$*
+	$(BIN)/uv pip sync --quiet --python .tools/$*/bin/python $<
+	touch $@
 
 check: setup  ## lint, types, the rules of the house
 	$(BIN)/ruff check .
@@ -53,9 +62,11 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 soak: setup  ## trainings through random faults must end as without them (SOAK=20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(SOAK)
 
-lock: setup  ## pin again what pyproject.toml asks for
-	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 \
-		--quiet pyproject.toml -o requirements.lock
+PIN := $(BIN)/uv pip compile --universal --no-emit-index-url --python-version 3.11 --quiet
+
+lock: setup  ## pin again what pyproject.toml asks for, and the clients of cloud-test
+	$(PIN) --generate-hashes --all-extras pyproject.toml -o requirements.lock
+	for name in toolkit sdk; do $(PIN) --no-annotate --no-header tests/launch/clients/$$name.in -o tests/launch/clients/$$name.txt; done
 
 clean:  ## remove what set-up and demo made
 	rm -rf $(VENV) .tools $(DEMO) $(BENCH)

@@ -70,7 +70,7 @@ class RunningJob(threading.Thread):
         self.why_stopped = why
         self._phase("Stopping", "Stopping")
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self._first_process(), signal.SIGTERM)
             threading.Timer(GRACE_S, self._kill).start()
 
     def _kill(self):
@@ -93,13 +93,16 @@ class RunningJob(threading.Thread):
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             if not self._download(uri, self._folder(f"input/data/{channel['ChannelName']}")):
                 raise RuntimeError(f"ClientError: Data download failed: no S3 objects found under {uri}")
-            channels[channel["ChannelName"]] = {"TrainingInputMode": channel["InputMode"]}
+            of_job = self.request["AlgorithmSpecification"]["TrainingInputMode"]
+            channels[channel["ChannelName"]] = {"TrainingInputMode": channel.get("InputMode", of_job)}
         checkpoints = self.request.get("CheckpointConfig")
         self._folder("checkpoints")
         if checkpoints:
             self._download(checkpoints["S3Uri"].rstrip("/") + "/", self.base / "checkpoints")
         config = self._folder("input/config")
+        machine = self.request["ResourceConfig"]["InstanceType"]
         host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
+        host["current_instance_type"] = machine
         for name, value in (
             ("hyperparameters", self.request.get("HyperParameters", {})),
             ("inputdataconfig", channels),
@@ -122,14 +125,12 @@ class RunningJob(threading.Thread):
         return count
 
     def _work(self):
-        what = self.request["AlgorithmSpecification"]
-        command = [word.replace("/opt/ml", str(self.base)) for word in what["ContainerEntrypoint"]]
         self.process = subprocess.Popen(
-            command, cwd=self.base, env=self._environment(), stdout=subprocess.PIPE,
+            self._command(), cwd=self.base, env=self._environment(), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         if self.why_stopped:
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self._first_process(), signal.SIGTERM)
         limit = self.request["StoppingCondition"]["MaxRuntimeInSeconds"]
         timer = threading.Timer(limit, self.stop, ("MaxRuntimeExceeded",))
         timer.start()
@@ -137,6 +138,14 @@ class RunningJob(threading.Thread):
             self._listen()
         timer.cancel()
         return self.process.returncode
+
+    def _command(self):
+        what = self.request["AlgorithmSpecification"]
+        words = [*what["ContainerEntrypoint"], *what.get("ContainerArguments", [])]
+        return [word.replace("/opt/ml", str(self.base)) for word in words]
+
+    def _first_process(self):
+        return self.process.pid
 
     def _environment(self):
         shim = self._folder("bin") / "python3"
@@ -148,6 +157,7 @@ class RunningJob(threading.Thread):
             "HOME": str(self.base),
             "SHIPPED": str(self.base / "shipped"),
             "SAGEMAKER_BASE_DIR": str(self.base),
+            "TRAINING_JOB_NAME": self.job.training_job_name,
             "OMP_NUM_THREADS": "1",
             **keys,
             **self.request.get("Environment", {}),
@@ -162,7 +172,7 @@ class RunningJob(threading.Thread):
         patterns = [(m["Name"], re.compile(m["Regex"])) for m in self.metric_definitions]
         self.job.final_metric_data_list = []
         for line in self.process.stdout:
-            event = {"timestamp": int(time.time() * 1000), "message": line.rstrip("\n")}
+            event = {"timestamp": int(time.time() * 1000), "message": line.rstrip("\n") or " "}
             logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=[event])
             for name, pattern in patterns:
                 if found := pattern.search(line):
@@ -210,7 +220,7 @@ def _aware(time_):
 
 
 @contextlib.contextmanager
-def sagemaker_on_loopback():
+def sagemaker_on_loopback(runs_as=RunningJob):
     """Address of S3, SageMaker, logs and CloudWatch; jobs that still run are killed at the end."""
     running = {}
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -222,7 +232,7 @@ def sagemaker_on_loopback():
         SageMakerResponse.create_training_job,
         getattr(SageMakerResponse, "stop_training_job", None),
     )
-    SageMakerResponse.create_training_job = _creator(create, running, url)
+    SageMakerResponse.create_training_job = _creator(create, running, lambda *job: runs_as(*job, url))
     SageMakerResponse.stop_training_job = _stopper(running)
     try:
         boto3.client("s3", endpoint_url=url, region_name=REGION).create_bucket(Bucket="bucket")
@@ -240,7 +250,7 @@ def sagemaker_on_loopback():
         server.stop()
 
 
-def _creator(create, running, url):
+def _creator(create, running, runner):
     def create_training_job(self):
         request = json.loads(self.body)
         name = request["TrainingJobName"]
@@ -251,7 +261,7 @@ def _creator(create, running, url):
         job = self.sagemaker_backend.training_jobs[name]
         job.training_job_status, job.secondary_status = "InProgress", "Starting"
         job.failure_reason, job.final_metric_data_list = None, []
-        running[name] = RunningJob(job, request, url)
+        running[name] = runner(job, request)
         running[name].metric_definitions = metrics
         running[name].start()
         return answer

@@ -104,6 +104,22 @@ def test_the_reason_of_a_failure_is_readable_and_the_code_is_the_stages(told, tm
     assert "Traceback" not in reason
 
 
+def test_a_stage_of_one_process_is_not_run_by_each_that_a_client_started(told, tmp_path):
+    told(swath_verb="index", source="s3://bucket/tiles", out="s3://bucket/index.parquet")
+    process = entry(tmp_path, WORLD_SIZE="2", RANK="1")
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "has started 2 processes, but index runs as one" in (tmp_path / "output/failure").read_text()
+
+
+def test_the_first_reason_of_a_failure_is_kept(told, tmp_path):
+    told(epochs="3")
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/failure").write_text("the tiles are damaged")
+    entry(tmp_path).communicate(timeout=60)
+    assert (tmp_path / "output/failure").read_text() == "the tiles are damaged"
+
+
 def test_sigterm_reaches_the_stage_which_saves_and_the_lock_that_came_back_does_not_matter(
     told, tmp_path, packed, tiny
 ):

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from swath.errors import SwathError
+from swath.errors import SwathError, UsageError
+from swath.launch import torchrun
 from swath.launch.sagemaker.container import PORT, Container
 from swath.launch.sagemaker.metrics import Follower
 from swath.launch.sagemaker.stage_words import VERBS
@@ -24,6 +25,7 @@ from swath.runtime.lock import LOCK_NAME
 _GRACE_S = 105.0
 _REASON_CHARS = 1024
 _STOPPED = 143
+_STARTED = "WORLD_SIZE"  # of torchrun, which AWS's clients start with this module as its program
 
 
 def main() -> int:
@@ -31,27 +33,37 @@ def main() -> int:
     try:
         container = Container.here()
         verb, words = container.words()
+        _check_processes(verb)
     except SwathError as error:
         base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
         _say(f"swath: {error}")
         _write_reason(base, str(error))
         return error.exit_code
-    _prepare(container, verb)
+    speaks = container.number == 0 and torchrun.rank() == 0
     run = container.base / "checkpoints" / "run"
     _say(f"swath: {container.host} of {len(container.hosts)}: swath {' '.join(words)}")
     follower = Follower(run / "metrics.jsonl", _say)
-    if container.number == 0:
+    if speaks:
+        _prepare(container, verb)
         follower.start()
     try:
         code, last = _supervised(_command(container, words))
     finally:
-        if container.number == 0:
+        if speaks:
             follower.close()
     if code not in {0, _STOPPED}:
         _write_reason(container.base, last or f"swath {verb} ended with code {code}")
-    if container.number == 0 and run.exists():
+    if speaks and run.exists():
         _hand_over(run, container.base / "model" / "run")
     return code
+
+
+def _check_processes(verb: str) -> None:
+    world = os.environ.get(_STARTED, "1")
+    if world != "1" and verb != "pretrain":
+        raise UsageError(
+            f"torchrun has started {world} processes, but {verb} runs as one: ask for no distribution"
+        )
 
 
 def _prepare(container: Container, verb: str) -> None:
@@ -63,7 +75,9 @@ def _prepare(container: Container, verb: str) -> None:
 
 
 def _command(container: Container, words: list[str]) -> list[str]:
-    """One process, or one a GPU, or those of several hosts by torchrun."""
+    """One process, or one a GPU, or those of several hosts by torchrun, where no client has started them."""
+    if _STARTED in os.environ:
+        return [sys.executable, "-m", "swath.cli", *words]
     gpus = _gpus()
     if len(container.hosts) > 1:
         return [
@@ -131,9 +145,11 @@ def _hand_over(run: Path, model: Path) -> None:
 
 
 def _write_reason(base: Path, reason: str) -> None:
+    """The first process that fails knows why; those that lost it come after."""
     folder = base / "output"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "failure").write_text(reason[:_REASON_CHARS], encoding="utf-8")
+    with contextlib.suppress(FileExistsError), (folder / "failure").open("x", encoding="utf-8") as file:
+        file.write(reason[:_REASON_CHARS])
 
 
 def _gpus() -> int:
