@@ -13,10 +13,11 @@ from typing import Any
 from swath.arguments import validate
 from swath.config.sagemaker import CostConfig, LogsConfig, OneJob, PlotConfig, ResultsConfig, StopConfig
 from swath.launch.sagemaker import costs, curves, following
+from swath.launch.sagemaker.found import ENDED
 from swath.launch.sagemaker.stage_words import asked_model
 from swath.launch.sagemaker.submit import DryRun, send
 
-__all__ = ["Job", "attach", "embed", "finetune", "index", "ladder", "pack", "pretrain", "probe"]
+__all__ = ["Job", "attach", "embed", "finetune", "index", "ladder", "pack", "predict", "pretrain", "probe"]
 
 _LOOK_S = 15.0
 
@@ -34,7 +35,7 @@ class Job:
 
     def wait(self, *, look_s: float = _LOOK_S) -> following.JobStatus:
         """Wait for its end, however long that takes; looks every `look_s` seconds."""
-        while (about := self.status()).status not in following.ENDED:
+        while (about := self.status()).status not in ENDED:
             time.sleep(look_s)
         return about
 
@@ -90,6 +91,7 @@ index = partial(_send, "index")
 pack = partial(_send, "pack")
 pretrain = partial(_send, "pretrain")
 embed = partial(_send, "embed")
+predict = partial(_send, "predict")
 probe = partial(_send, "probe")
 ladder = partial(_send, "ladder")
 finetune = partial(_send, "finetune")

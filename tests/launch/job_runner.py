@@ -1,222 +1,22 @@
-"""SageMaker on loopback: moto's API, and behind CreateTrainingJob a process that gets the container contract.
+"""SageMaker on loopback: moto's API, and behind each new job processes that get the container contract.
 
-moto alone says Completed at once and runs nothing. Here a job downloads its channels and checkpoints, finds
-the JSON files of a container, runs the entrypoint it asked for, is stopped by SIGTERM to its first process
-alone, and has its checkpoints, its model, its log and its metrics copied where SageMaker copies them. pip is
-replaced by unpacking the wheel that was sent, so the job runs the code that was shipped.
+moto alone says Completed at once and runs nothing.
 """
 
 import contextlib
 import json
 import logging
-import os
-import re
-import shutil
-import signal
-import stat
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from pathlib import Path
 
 import boto3
+import processing_runner
+import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
-from moto.core.utils import utcnow
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
+from training_runner import REGION, RunningJob
 
-GROUP = "/aws/sagemaker/TrainingJobs"
-GRACE_S = 20.0
-REGION = "us-east-1"
-_PYTHON = """#!/bin/sh
-if [ "$1 $2" = "-m pip" ]; then
-    for wheel; do :; done
-    exec {python} -m zipfile -e "$wheel" "$SHIPPED"
-fi
-PYTHONPATH="$SHIPPED" exec {python} "$@"
-"""
-
-
-class RunningJob(threading.Thread):
-    """One training job as a local process."""
-
-    def __init__(self, job, request, url):
-        super().__init__(daemon=True, name=job.training_job_name)
-        self.job, self.request, self.url = job, request, url
-        self.process = None
-        self.why_stopped = None
-        self.base = Path(tempfile.mkdtemp(prefix="opt-ml-"))
-
-    def run(self):
-        try:
-            self._phase("InProgress", "Downloading")
-            self._fill()
-            self._phase("InProgress", "Training")
-            code = self._work()
-            self._phase("InProgress", "Uploading")
-            self._copy_out()
-            self._end(code)
-        except RuntimeError as error:
-            self.job.failure_reason = str(error)
-            self._phase("Failed", "Failed")
-        finally:
-            shutil.rmtree(self.base, ignore_errors=True)
-
-    def stop(self, why="Stopped"):
-        """SIGTERM to the first process alone; what is left after the grace is killed."""
-        self.why_stopped = why
-        self._phase("Stopping", "Stopping")
-        if self.process and self.process.poll() is None:
-            os.kill(self._first_process(), signal.SIGTERM)
-            threading.Timer(GRACE_S, self._kill).start()
-
-    def _kill(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-
-    def _phase(self, status, secondary):
-        self.job.training_job_status, self.job.secondary_status = status, secondary
-
-    def _client(self, service):
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION)
-
-    def _folder(self, name):
-        (self.base / name).mkdir(parents=True, exist_ok=True)
-        return self.base / name
-
-    def _fill(self):
-        channels = {}
-        for channel in self.request.get("InputDataConfig", []):
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            if not self._download(uri, self._folder(f"input/data/{channel['ChannelName']}")):
-                raise RuntimeError(f"ClientError: Data download failed: no S3 objects found under {uri}")
-            of_job = self.request["AlgorithmSpecification"]["TrainingInputMode"]
-            channels[channel["ChannelName"]] = {"TrainingInputMode": channel.get("InputMode", of_job)}
-        checkpoints = self.request.get("CheckpointConfig")
-        self._folder("checkpoints")
-        if checkpoints:
-            self._download(checkpoints["S3Uri"].rstrip("/") + "/", self.base / "checkpoints")
-        config = self._folder("input/config")
-        machine = self.request["ResourceConfig"]["InstanceType"]
-        host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
-        host["current_instance_type"] = machine
-        for name, value in (
-            ("hyperparameters", self.request.get("HyperParameters", {})),
-            ("inputdataconfig", channels),
-            ("resourceconfig", host),
-        ):
-            (config / f"{name}.json").write_text(json.dumps(value))
-        for name in ("model", "output/data"):
-            self._folder(name)
-
-    def _download(self, uri, folder):
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        s3, count = self._client("s3"), 0
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", []):
-                inside = item["Key"][len(prefix) :].lstrip("/") or item["Key"].rpartition("/")[2]
-                target = folder / inside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                s3.download_file(bucket, item["Key"], str(target))
-                count += 1
-        return count
-
-    def _work(self):
-        self.process = subprocess.Popen(
-            self._command(), cwd=self.base, env=self._environment(), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-        if self.why_stopped:
-            os.kill(self._first_process(), signal.SIGTERM)
-        limit = self.request["StoppingCondition"]["MaxRuntimeInSeconds"]
-        timer = threading.Timer(limit, self.stop, ("MaxRuntimeExceeded",))
-        timer.start()
-        with self.process:
-            self._listen()
-        timer.cancel()
-        return self.process.returncode
-
-    def _command(self):
-        what = self.request["AlgorithmSpecification"]
-        words = [*what["ContainerEntrypoint"], *what.get("ContainerArguments", [])]
-        return [word.replace("/opt/ml", str(self.base)) for word in words]
-
-    def _first_process(self):
-        return self.process.pid
-
-    def _environment(self):
-        shim = self._folder("bin") / "python3"
-        shim.write_text(_PYTHON.format(python=sys.executable))
-        shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-        keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        return {
-            "PATH": f"{shim.parent}:/usr/bin:/bin",
-            "HOME": str(self.base),
-            "SHIPPED": str(self.base / "shipped"),
-            "SAGEMAKER_BASE_DIR": str(self.base),
-            "TRAINING_JOB_NAME": self.job.training_job_name,
-            "OMP_NUM_THREADS": "1",
-            **keys,
-            **self.request.get("Environment", {}),
-        }
-
-    def _listen(self):
-        """Each line to the log, and to the metrics whose expression it matches."""
-        logs, stream = self._client("logs"), f"{self.job.training_job_name}/algo-1-{int(time.time())}"
-        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-            logs.create_log_group(logGroupName=GROUP)
-        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
-        patterns = [(m["Name"], re.compile(m["Regex"])) for m in self.metric_definitions]
-        self.job.final_metric_data_list = []
-        for line in self.process.stdout:
-            event = {"timestamp": int(time.time() * 1000), "message": line.rstrip("\n") or " "}
-            logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=[event])
-            for name, pattern in patterns:
-                if found := pattern.search(line):
-                    self._measured(name, float(found[1]))
-
-    def _measured(self, name, value):
-        kept = [row for row in self.job.final_metric_data_list if row["MetricName"] != name]
-        self.job.final_metric_data_list = [*kept, {"MetricName": name, "Value": value, "Timestamp": utcnow()}]
-        host = [{"Name": "Host", "Value": f"{self.job.training_job_name}/algo-1"}]
-        self._client("cloudwatch").put_metric_data(
-            Namespace=GROUP, MetricData=[{"MetricName": name, "Dimensions": host, "Value": value}]
-        )
-
-    def _copy_out(self):
-        checkpoints = self.request.get("CheckpointConfig")
-        if checkpoints:
-            self._upload(self.base / "checkpoints", checkpoints["S3Uri"])
-        out = f"{self.request['OutputDataConfig']['S3OutputPath']}/{self.job.training_job_name}/output"
-        self._upload(self.base / "model", f"{out}/model")
-
-    def _upload(self, folder, uri):
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                key = f"{prefix.rstrip('/')}/{path.relative_to(folder)}"
-                self._client("s3").upload_file(str(path), bucket, key)
-
-    def _end(self, code):
-        self.job.training_end_time = utcnow()
-        started = self.job.training_start_time or self.job.creation_time
-        self.job.billable_time_in_seconds = max(1, round((utcnow() - _aware(started)).total_seconds()))
-        if self.why_stopped:
-            self._phase("Stopped", self.why_stopped)
-        elif code:
-            failure = self.base / "output/failure"
-            said = failure.read_text() if failure.exists() else ""
-            self.job.failure_reason = f"AlgorithmError: {said}, exit code: {code}"[:1024]
-            self._phase("Failed", "Failed")
-        else:
-            self._phase("Completed", "Completed")
-
-
-def _aware(time_):
-    return time_ if hasattr(time_, "tzinfo") else utcnow()
+__all__ = ["REGION", "RunningJob", "sagemaker_on_loopback"]
 
 
 @contextlib.contextmanager
@@ -228,24 +28,22 @@ def sagemaker_on_loopback(runs_as=RunningJob):
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    create, stop = (
-        SageMakerResponse.create_training_job,
-        getattr(SageMakerResponse, "stop_training_job", None),
-    )
-    SageMakerResponse.create_training_job = _creator(create, running, lambda *job: runs_as(*job, url))
-    SageMakerResponse.stop_training_job = _stopper(running)
+    replaced = {
+        "create_training_job": _creator(
+            SageMakerResponse.create_training_job, running, lambda *job: runs_as(*job, url)
+        ),
+        "stop_training_job": _stopper(running),
+        **processing_runner.replacements(running, url),
+    }
     try:
-        boto3.client("s3", endpoint_url=url, region_name=REGION).create_bucket(Bucket="bucket")
-        yield url
+        with pytest.MonkeyPatch.context() as patched:
+            for name, function in replaced.items():
+                patched.setattr(SageMakerResponse, name, function, raising=False)
+            boto3.client("s3", endpoint_url=url, region_name=REGION).create_bucket(Bucket="bucket")
+            yield url
     finally:
-        SageMakerResponse.create_training_job = create
-        if stop:
-            SageMakerResponse.stop_training_job = stop
-        else:
-            del SageMakerResponse.stop_training_job
         for job in running.values():
-            if job.process and job.process.poll() is None:
-                os.killpg(job.process.pid, signal.SIGKILL)
+            job.kill()
             job.join(30)
         server.stop()
 
@@ -261,7 +59,7 @@ def _creator(create, running, runner):
         job = self.sagemaker_backend.training_jobs[name]
         job.training_job_status, job.secondary_status = "InProgress", "Starting"
         job.failure_reason, job.final_metric_data_list = None, []
-        running[name] = runner(job, request)
+        running[name] = runner(name, job, request)
         running[name].metric_definitions = metrics
         running[name].start()
         return answer

@@ -10,7 +10,7 @@ from botocore.validate import ParamValidator
 
 from swath.cli import main
 
-GOLDEN = Path(__file__).with_name("recipe_request.json")
+RECORDED = Path(__file__).parent
 JOB = (
     "--role",
     "arn:aws:iam::123456789012:role/swath",
@@ -26,9 +26,14 @@ RECIPE = (
     "--job-name", "ben-dino", "--tags", "project=ben,team=eo", "--environment", "NCCL_DEBUG=INFO",
     "--subnets", "subnet-0123abcd", "--security-groups", "sg-0123abcd", "--kms-key", "1234abcd-12ab",
 )  # fmt: skip
+LOOK = (
+    "predict", "s3://bucket/bundle", "s3://bucket/scenes", "s3://bucket/june.tif", "--count", "8",
+    "--overlap", "0", "--max-hours", "6", "--job-name", "look", "--tags", "project=ben",
+    "--subnets", "subnet-0123abcd", "--security-groups", "sg-0123abcd", "--kms-key", "1234abcd-12ab",
+)  # fmt: skip
 MORE = (
-    ("probe", "s3://bucket/run", "s3://bucket/tiles.lance", "--task", "knn"),
-    ("embed", "s3://bucket/run", "s3://bucket/tiles.lance", "--input", "FastFile"),
+    ("probe", "s3://bucket/run", "s3://bucket/tiles.lance", "--task", "knn", "--input", "FastFile"),
+    ("embed", "s3://bucket/run", "s3://bucket/tiles.lance", "--input", "direct", "--count", "4"),
     ("pack", "s3://bucket/index.parquet", "--out", "s3://bucket/t.lance", "--instance", "ml.m5.4xlarge"),
     ("ladder", "s3://bucket/t.lance", "--runs", "s3://bucket/a,s3://bucket/b"),
     ("pretrain", "s3://bucket/t.lance", "--input", "direct", "--keep-alive-minutes", "30"),
@@ -45,13 +50,19 @@ def request_of(capsys, *words):
     return json.loads(capsys.readouterr().out.splitlines()[-1])["request"]
 
 
-def test_the_request_of_the_recipe_is_the_recorded_one(capsys):
-    assert request_of(capsys, *RECIPE) == json.loads(GOLDEN.read_text())
+@pytest.mark.parametrize(("words", "name"), [(RECIPE, "recipe_request.json"), (LOOK, "predict_request.json")])
+def test_the_request_is_the_recorded_one(capsys, words, name):
+    assert request_of(capsys, *words) == json.loads((RECORDED / name).read_text())
 
 
-@pytest.mark.parametrize("words", [RECIPE, *MORE], ids=lambda words: words[0])
+def shape_of(operation):
+    return boto3.client("sagemaker").meta.service_model.operation_model(operation).input_shape
+
+
+@pytest.mark.parametrize("words", [RECIPE, LOOK, *MORE], ids=lambda words: words[0])
 def test_a_request_keeps_every_field_limit_and_pattern_of_botocores_model(capsys, words):
-    shape = boto3.client("sagemaker").meta.service_model.operation_model("CreateTrainingJob").input_shape
+    is_training = words[0] not in {"predict", "embed"}
+    shape = shape_of("CreateTrainingJob" if is_training else "CreateProcessingJob")
     request = request_of(capsys, *words)
     assert ParamValidator().validate(request, shape).generate_report() == ""
     assert not list(broken(request, shape))
@@ -90,13 +101,13 @@ def _of_python(pattern):
 
 
 def test_the_check_would_see_a_wrong_name_and_a_long_word():
-    shape = boto3.client("sagemaker").meta.service_model.operation_model("CreateTrainingJob").input_shape
+    shape = shape_of("CreateTrainingJob")
     assert list(broken({"TrainingJobName": "no_underscores"}, shape))
     assert list(broken({"AlgorithmSpecification": {"ContainerEntrypoint": ["x" * 257]}}, shape))
 
 
 def test_every_channel_says_its_own_input_mode(capsys):
-    request = request_of(capsys, *MORE[1])
+    request = request_of(capsys, *MORE[0])
     assert {c["ChannelName"]: c["InputMode"] for c in request["InputDataConfig"]} == {
         "run": "FastFile", "tiles": "FastFile", "code": "File",
     }  # fmt: skip
@@ -116,6 +127,27 @@ def test_what_swath_reads_itself_is_no_channel_when_input_is_direct(capsys):
     request = request_of(capsys, *MORE[4])
     assert [channel["ChannelName"] for channel in request["InputDataConfig"]] == ["code"]
     assert request["HyperParameters"]["tiles"] == "s3://bucket/t.lance"
+
+
+def test_machines_share_scenes_by_key_and_get_all_else_whole(capsys):
+    inputs = {i["InputName"]: i["S3Input"] for i in request_of(capsys, *LOOK)["ProcessingInputs"]}
+    assert {name: given["S3DataDistributionType"] for name, given in inputs.items()} == {
+        "bundle": "FullyReplicated", "scenes0": "ShardedByS3Key", "scenes1": "ShardedByS3Key",
+        "code": "FullyReplicated",
+    }  # fmt: skip
+
+
+def test_tiles_read_from_s3_are_no_input_and_their_address_is_an_argument(capsys):
+    request = request_of(capsys, *MORE[1])
+    assert [given["InputName"] for given in request["ProcessingInputs"]] == ["run", "code"]
+    assert "tiles=s3://bucket/tiles.lance" in request["AppSpecification"]["ContainerArguments"]
+
+
+def test_a_dry_run_of_a_processing_job_says_its_price_and_its_own_quota(capsys):
+    assert main(["sagemaker", *LOOK, *JOB]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["usd_most"] == pytest.approx(1.41 * 8 * 6)
+    assert said["quota"] == "ml.g5.xlarge for processing job usage: 8"
 
 
 def test_a_dry_run_says_size_price_and_quota(capsys):
@@ -159,6 +191,16 @@ WRONG = {
     "instance": (("pretrain", TILES, "--instance", "ml.g5.3xlarge", *JOB), 'Did you mean "ml.g5.'),
     "half a VPC": (("pretrain", TILES, "--subnets", "subnet-1", *JOB), "go together"),
     "half an estimate": (("pretrain", TILES, "--images", "5", *JOB), "go together"),
+    "spot look": (
+        ("predict", TILES, TILES, "--spot", "--max-wait-hours", "30", *JOB), "--spot: predict is a processing"
+    ),
+    "warm look": (("embed", TILES, TILES, "--keep-alive-minutes", "5", *JOB), "--keep-alive-minutes: embed"),
+    "streamed look": (("embed", TILES, TILES, "--input", "FastFile", *JOB), "leave it out, or say direct"),
+    "part of a share": (("embed", TILES, TILES, "--count", "2", "--part", "1/2", *JOB), "leave --part out"),
+    "GPU for training alone": (
+        ("predict", TILES, TILES, "--instance", "ml.p4d.24xlarge", *JOB), "is none that AWS knows",
+    ),
+    "a long address": (("predict", TILES, TILES, "--bands", "B" * 250, *JOB), "takes 256"),
     "two machines to probe": (("probe", TILES, TILES, "--count", "2", *JOB), "runs on one machine"),
     "word": (("pretrian", TILES), 'Did you mean "pretrain"?'),
 }  # fmt: skip

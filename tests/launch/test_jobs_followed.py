@@ -9,7 +9,8 @@ from job_runner import REGION
 
 from swath.cli import main
 from swath.config.sagemaker import OneJob
-from swath.launch.sagemaker.following import ENDED, status
+from swath.launch.sagemaker.following import status
+from swath.launch.sagemaker.found import ENDED
 from swath.runtime.run import Run
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -111,14 +112,6 @@ def test_a_probe_job_leaves_a_run_with_scores(trained, on_s3, tmp_path, capsys):
     assert asked(capsys, "status", job)["status"] == "Completed"
     asked(capsys, "results", job, "--out", str(tmp_path / "run"))
     assert json.loads((tmp_path / "run/probe-knn.json").read_text())["map_macro"]
-
-
-def test_an_embed_job_reads_tiles_from_s3_itself(trained, on_s3, tmp_path, capsys):
-    job = ended(capsys, "embed", f"{STORE}/{trained}/output/model/run", on_s3, "--input", "direct")
-    about = asked(capsys, "status", job)
-    assert about["status"] == "Completed", about["reason"]
-    asked(capsys, "results", job, "--out", str(tmp_path / "embedded"))
-    assert (tmp_path / "embedded/features.parquet").exists()
 
 
 @pytest.mark.parametrize(

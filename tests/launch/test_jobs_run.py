@@ -7,7 +7,8 @@ import pytest
 
 from swath.cli import main
 from swath.config.sagemaker import OneJob
-from swath.launch.sagemaker.following import ENDED, status
+from swath.launch.sagemaker.following import status
+from swath.launch.sagemaker.found import ENDED
 from swath.runtime.run import Run
 
 ROLE = ("--role", "arn:aws:iam::123456789012:role/swath", "--store", "s3://bucket/jobs")

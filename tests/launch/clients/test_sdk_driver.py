@@ -15,7 +15,8 @@ from job_runner import REGION, RunningJob, sagemaker_on_loopback
 from s3_server import KEYS
 
 from swath.config.sagemaker import OneJob, ResultsConfig, StopConfig
-from swath.launch.sagemaker.following import ENDED, results, status, stop
+from swath.launch.sagemaker.following import results, status, stop
+from swath.launch.sagemaker.found import ENDED
 from swath.launch.sagemaker.metrics import definitions
 from swath.runtime.run import Run
 

@@ -1,5 +1,6 @@
 """What jobs left behind: objects under their prefix and lines in the logs; listed first, deleted on proof."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from swath.config.sagemaker import CleanupConfig
 from swath.errors import UsageError
 from swath.launch.sagemaker.aws import Aws
-from swath.launch.sagemaker.following import GROUP
+from swath.launch.sagemaker.found import LOG_GROUPS
 from swath.location import S3Path
 from swath.results import Result
 
@@ -89,18 +90,25 @@ def _objects(aws: Aws, store: S3Path, *, jobs: tuple[str, ...]) -> dict[str, lis
     return found
 
 
-def _streams(aws: Aws, job: str) -> list[str]:
+def _streams(aws: Aws, job: str) -> list[dict[str, str]]:
+    """Group and name of the log streams of a job of either kind, as the client asks for them."""
     client = aws.client("logs")
-    with aws.errors(f"logs of {job}"):
-        try:
-            listed = client.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{job}/")
-        except client.exceptions.ResourceNotFoundException:
-            return []
-    return [stream["logStreamName"] for stream in listed["logStreams"]]
+    found = []
+    for group in LOG_GROUPS.values():
+        with aws.errors(f"logs of {job}"), contextlib.suppress(client.exceptions.ResourceNotFoundException):
+            listed = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/")
+            found += [
+                {"logGroupName": group, "logStreamName": stream["logStreamName"]}
+                for stream in listed["logStreams"]
+            ]
+    return found
 
 
 def _delete(
-    aws: Aws, store: S3Path, found: dict[str, list[tuple[str, int]]], streams: dict[str, list[str]]
+    aws: Aws,
+    store: S3Path,
+    found: dict[str, list[tuple[str, int]]],
+    streams: dict[str, list[dict[str, str]]],
 ) -> None:
     s3, logs = aws.client("s3"), aws.client("logs")
     for keys in _batches([key for objects in found.values() for key, _ in objects]):
@@ -109,8 +117,8 @@ def _delete(
                 Bucket=store.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
             )
     for stream in (stream for names in streams.values() for stream in names):
-        with aws.errors(f"log stream {stream}"):
-            logs.delete_log_stream(logGroupName=GROUP, logStreamName=stream)
+        with aws.errors(f"log stream {stream['logStreamName']}"):
+            logs.delete_log_stream(**stream)
 
 
 def _batches(keys: list[str]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""What a training container finds under /opt/ml: its hosts, its channels, its hyperparameters.
+"""What a container finds under /opt/ml: its hosts, its data, what it was told to do.
 
 The JSON files are read, never the SM_* variables: they are the same under SageMaker itself, its training
 toolkit and the driver of its SDK.
@@ -7,6 +7,7 @@ toolkit and the driver of its SDK.
 import json
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,15 +38,24 @@ class Container:
         Raises:
             MachineError: they are missing: this is no container of SageMaker.
         """
-        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", BASE))
-        folder = base / "input" / "config"
+        folder = base_folder() / "input" / "config"
+        return cls._among(folder, told=_read(folder / "hyperparameters.json"))
+
+    @classmethod
+    def of_processing(cls, arguments: Sequence[str]) -> Self:
+        """That of a processing job, which is told what to do by the arguments NAME=VALUE of its command.
+
+        Raises:
+            MachineError: its files are missing: this is no container of SageMaker.
+        """
+        told = {name: text for name, _, text in (word.partition("=") for word in arguments)}
+        return cls._among(base_folder() / "config", told=told)
+
+    @classmethod
+    def _among(cls, folder: Path, *, told: dict[str, str]) -> Self:
         resources = _read(folder / "resourceconfig.json")
-        return cls(
-            base=base,
-            host=resources["current_host"],
-            hosts=tuple(sorted(resources["hosts"])),
-            hyperparameters=_read(folder / "hyperparameters.json"),
-        )
+        hosts = tuple(sorted(resources["hosts"]))
+        return cls(base=base_folder(), host=resources["current_host"], hosts=hosts, hyperparameters=told)
 
     @property
     def number(self) -> int:
@@ -57,6 +67,15 @@ class Container:
         Raises:
             UsageError: no verb, or settings that the stage refuses, nearest names included.
         """
+        verb, values = self.told()
+        return verb, words_of(verb, values)
+
+    def told(self) -> tuple[str, dict[str, Any]]:
+        """The verb and its settings, paths as they are here.
+
+        Raises:
+            UsageError: no verb.
+        """
         told = {
             name: _value(text)
             for name, text in self.hyperparameters.items()
@@ -65,9 +84,7 @@ class Container:
         verb = str(told.pop(VERB, ""))
         if verb not in VERBS:
             raise UsageError(f'hyperparameter {VERB} is "{verb}"; expected one of {", ".join(VERBS)}')
-        values = {name: self._placed(value) for name, value in told.items() if value is not None}
-        settings = validate(getattr(swath.config, VERBS[verb].settings), values)
-        return verb, shlex.split(command_line(verb, settings))[1:]
+        return verb, {name: self._placed(value) for name, value in told.items() if value is not None}
 
     def _placed(self, value: Any) -> Any:
         """/opt/ml is where SageMaker puts it; elsewhere a container has another base."""
@@ -76,6 +93,21 @@ class Container:
         if isinstance(value, str) and value.startswith(f"{BASE}/"):
             return str(self.base / value.removeprefix(f"{BASE}/"))
         return value
+
+
+def base_folder() -> Path:
+    """/opt/ml, but for clients and tests that have it elsewhere."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR", BASE))
+
+
+def words_of(verb: str, values: Mapping[str, Any]) -> list[str]:
+    """The command after `swath`.
+
+    Raises:
+        UsageError: settings that the stage refuses, nearest names included.
+    """
+    settings = validate(getattr(swath.config, VERBS[verb].settings), values)
+    return shlex.split(command_line(verb, settings))[1:]
 
 
 def _value(text: str) -> Any:

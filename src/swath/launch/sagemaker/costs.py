@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from swath.config.sagemaker import CostConfig
 from swath.launch.sagemaker.aws import Aws
-from swath.launch.sagemaker.following import described
+from swath.launch.sagemaker.found import find_job
 from swath.launch.sagemaker.tables import price_of, read_tables
 from swath.results import Result
 
@@ -20,7 +20,7 @@ class Cost(Result):
     status: str
     instance: str
     count: int
-    trained_s: int | None
+    ran_s: float | None
     billable_s: int | None
     spot_saved: float | None
     usd_per_hour: float | None
@@ -30,21 +30,19 @@ class Cost(Result):
 
 def cost(config: CostConfig) -> Cost:
     """Look a job up and multiply."""
-    about = described(Aws(config.region), config.job)
-    machines = about["ResourceConfig"]
-    instance, count = machines["InstanceType"], machines["InstanceCount"]
-    price = price_of(instance, read_tables(config.tables))
-    trained, billable = about.get("TrainingTimeInSeconds"), about.get("BillableTimeInSeconds")
+    job = find_job(Aws(config.region), config.job)
+    price = price_of(job.instance, read_tables(config.tables))
     rate = None if price is None else price.usd_per_hour
+    ran, billable = job.ran_s if job.has_ended else None, job.billable_s
     return Cost(
-        job=config.job,
-        status=about["TrainingJobStatus"],
-        instance=instance,
-        count=count,
-        trained_s=trained,
+        job=job.name,
+        status=job.status,
+        instance=job.instance,
+        count=job.count,
+        ran_s=ran,
         billable_s=billable,
-        spot_saved=1 - billable / trained if trained and billable is not None else None,
+        spot_saved=1 - billable / ran if job.spot and ran and billable is not None else None,
         usd_per_hour=rate,
-        usd=None if rate is None or billable is None else billable * count * rate / 3600,
+        usd=None if rate is None or billable is None else billable * job.count * rate / 3600,
         prices="none for this instance; give --tables" if price is None else f"{price.as_of}, {price.source}",
     )

@@ -8,23 +8,19 @@ before a job goes on.
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from swath.errors import SwathError, UsageError
 from swath.launch import torchrun
-from swath.launch.sagemaker.container import PORT, Container
+from swath.launch.sagemaker.container import PORT, Container, base_folder
+from swath.launch.sagemaker.first_process import STOPPED, say, supervised
 from swath.launch.sagemaker.metrics import Follower
 from swath.launch.sagemaker.stage_words import VERBS
 from swath.runtime.lock import LOCK_NAME
 
-_GRACE_S = 105.0
 _REASON_CHARS = 1024
-_STOPPED = 143
 _STARTED = "WORLD_SIZE"  # of torchrun, which AWS's clients start with this module as its program
 
 
@@ -35,23 +31,22 @@ def main() -> int:
         verb, words = container.words()
         _check_processes(verb)
     except SwathError as error:
-        base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-        _say(f"swath: {error}")
-        _write_reason(base, str(error))
+        say(f"swath: {error}")
+        _write_reason(base_folder(), str(error))
         return error.exit_code
     speaks = container.number == 0 and torchrun.rank() == 0
     run = container.base / "checkpoints" / "run"
-    _say(f"swath: {container.host} of {len(container.hosts)}: swath {' '.join(words)}")
-    follower = Follower(run / "metrics.jsonl", _say)
+    say(f"swath: {container.host} of {len(container.hosts)}: swath {' '.join(words)}")
+    follower = Follower(run / "metrics.jsonl", say)
     if speaks:
         _prepare(container, verb)
         follower.start()
     try:
-        code, last = _supervised(_command(container, words))
+        code, last = supervised(_command(container, words))
     finally:
         if speaks:
             follower.close()
-    if code not in {0, _STOPPED}:
+    if code not in {0, STOPPED}:
         _write_reason(container.base, last or f"swath {verb} ended with code {code}")
     if speaks and run.exists():
         _hand_over(run, container.base / "model" / "run")
@@ -91,53 +86,6 @@ def _command(container: Container, words: list[str]) -> list[str]:
     return [sys.executable, "-m", "swath.cli", *words]
 
 
-def _supervised(command: list[str]) -> tuple[int, str]:
-    """Exit code and last word of a command whose output is passed on, line by line, each in one write."""
-    last = ""
-    with subprocess.Popen(  # noqa: S603 -- our own command, settings validated
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        assert process.stdout is not None
-        with _handing_on_sigterm(process) as asked_to_stop:
-            for line in _lines(process.stdout):
-                _say(line)
-                if line.startswith("swath: "):
-                    last = line.removeprefix("swath: ")
-            code = process.wait()
-    if asked_to_stop and code:
-        return _STOPPED, last
-    return code, last
-
-
-@contextlib.contextmanager
-def _handing_on_sigterm(process: subprocess.Popen[bytes]) -> Iterator[list[bool]]:
-    """Pass SIGTERM to the stage; it is killed where it has not saved in time, so that what is there is
-    copied.
-    """
-    asked: list[bool] = []
-
-    def hand_on(*_: object) -> None:
-        if asked:
-            return
-        asked.append(True)
-        _say(f"swath: SIGTERM; the stage has {_GRACE_S:.0f} s to save")
-        process.send_signal(signal.SIGTERM)
-        signal.setitimer(signal.ITIMER_REAL, _GRACE_S)
-
-    before = signal.signal(signal.SIGTERM, hand_on), signal.signal(signal.SIGALRM, lambda *_: process.kill())
-    try:
-        yield asked
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGALRM, before[1])
-
-
-def _lines(stream: IO[bytes]) -> Iterator[str]:
-    for line in stream:
-        yield line.decode(errors="replace").rstrip("\r\n")
-
-
 def _hand_over(run: Path, model: Path) -> None:
     """The run with its newest checkpoint becomes the model of the job; older ones stay where they are."""
     older = sorted(path.name for path in (run / "checkpoints").glob("step-*"))[:-1]
@@ -161,11 +109,6 @@ def _gpus() -> int:
         [tool, "--list-gpus"], capture_output=True, text=True, check=False
     )
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

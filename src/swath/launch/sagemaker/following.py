@@ -1,21 +1,21 @@
 """A job that was sent, found again by its name: how it stands, what it says, what it made."""
 
-import datetime as dt
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from swath.config.sagemaker import ListConfig, LogsConfig, OneJob, ResultsConfig, StopConfig
 from swath.errors import DataError, UsageError
 from swath.files import folder_aside
 from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.found import LOG_GROUPS, FoundJob, find_job
+from swath.launch.sagemaker.parts import joined
 from swath.location import S3Path
 from swath.results import Result
 
-GROUP = "/aws/sagemaker/TrainingJobs"
-ENDED = {"Completed", "Failed", "Stopped"}
 _LOOK_S = 5.0
 _SETTLE_S = 15.0  # the last lines of a job reach CloudWatch after its end
 log = logging.getLogger(__name__)
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobStatus(Result):
-    """How a job stands; times in seconds, `reason` where it failed."""
+    """How a job stands; times in seconds, `reason` where it failed or left something out."""
 
     job: str
+    kind: str
     status: str
     phase: str
     instance: str
@@ -51,11 +52,17 @@ class Jobs(Result):
 
 @dataclass(frozen=True)
 class Fetched(Result):
-    """Where the results are, and from where."""
+    """Where the results are, and from where; of a prediction, how many scenes were left out."""
 
     out: str
     files: int
     source: str
+    left_out: int
+
+    @property
+    def exit_code(self) -> int:
+        """3, as that of `swath predict`, where scenes were left out."""
+        return DataError.exit_code if self.left_out else 0
 
 
 @dataclass(frozen=True)
@@ -67,93 +74,78 @@ class Said(Result):
     status: str
 
 
-def described(aws: Aws, name: str) -> dict[str, Any]:
-    """DescribeTrainingJob.
-
-    Raises:
-        UsageError: there is no such job in the region.
-    """
-    client = aws.client("sagemaker")
-    try:
-        with aws.errors(f"job {name}"):
-            found: dict[str, Any] = client.describe_training_job(TrainingJobName=name)
-    except UsageError as error:
-        if "not found" in str(error) or "could not find" in str(error).lower():
-            raise UsageError(
-                f"no job {name} in {aws.region}; `swath sagemaker list` shows the newest"
-            ) from error
-        raise
-    return found
-
-
 def status(config: OneJob) -> JobStatus:
     """How the job stands now."""
-    return status_of(described(Aws(config.region), config.job))
+    return _status_of(find_job(Aws(config.region), config.job))
 
 
-def status_of(about: dict[str, Any]) -> JobStatus:
-    machines = about["ResourceConfig"]
-    start, end = about.get("TrainingStartTime"), about.get("TrainingEndTime")
-    until = end or (dt.datetime.now(start.tzinfo) if start else None)
+def _status_of(found: FoundJob) -> JobStatus:
     return JobStatus(
-        job=about["TrainingJobName"],
-        status=about["TrainingJobStatus"],
-        phase=about.get("SecondaryStatus", ""),
-        instance=machines["InstanceType"],
-        count=machines["InstanceCount"],
-        spot=bool(about.get("EnableManagedSpotTraining")),
-        ran_s=(until - start).total_seconds() if start and until else None,
-        billable_s=about.get("BillableTimeInSeconds"),
-        reason=about.get("FailureReason"),
-        metrics={item["MetricName"]: item["Value"] for item in about.get("FinalMetricDataList") or []},
+        job=found.name,
+        kind=found.kind,
+        status=found.status,
+        phase=found.phase,
+        instance=found.instance,
+        count=found.count,
+        spot=found.spot,
+        ran_s=found.ran_s,
+        billable_s=found.billable_s,
+        reason=found.reason,
+        metrics=dict(found.metrics),
     )
 
 
 def jobs(config: ListConfig) -> Jobs:
-    """The newest first."""
+    """The newest first, of both kinds."""
     aws = Aws(config.region)
     client = aws.client("sagemaker")
+    asked: dict[str, Any] = {
+        "NameContains": config.contains,
+        "MaxResults": min(config.most, 100),
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+    }
     with aws.errors("list of jobs"):
-        found = client.list_training_jobs(
-            NameContains=config.contains,
-            MaxResults=min(config.most, 100),
-            SortBy="CreationTime",
-            SortOrder="Descending",
-        )
-    rows = found["TrainingJobSummaries"][: config.most]
+        found = [
+            (row["CreationTime"], row[f"{kind}JobName"], row[f"{kind}JobStatus"])
+            for kind, ask in (
+                ("Training", client.list_training_jobs),
+                ("Processing", client.list_processing_jobs),
+            )
+            for row in ask(**asked)[f"{kind}JobSummaries"]
+        ]
+    newest = sorted(found, reverse=True)[: config.most]
     return Jobs(
         [
-            {
-                "name": row["TrainingJobName"],
-                "status": row["TrainingJobStatus"],
-                "started": f"{row['CreationTime']:%Y-%m-%d %H:%M}",
-            }
-            for row in rows
+            {"name": name, "status": status, "started": f"{created:%Y-%m-%d %H:%M}"}
+            for created, name, status in newest
         ]
     )
 
 
 def stop(config: StopConfig) -> JobStatus:
-    """Ask it to end; it saves first."""
+    """Ask it to end; training saves first."""
     aws = Aws(config.region)
-    about = described(aws, config.job)
-    if about["TrainingJobStatus"] in ENDED:
-        raise UsageError(f"{config.job} has ended already ({about['TrainingJobStatus']})")
+    found = find_job(aws, config.job)
+    if found.has_ended:
+        raise UsageError(f"{config.job} has ended already ({found.status})")
+    client = aws.client("sagemaker")
     with aws.errors(f"job {config.job}"):
-        aws.client("sagemaker").stop_training_job(TrainingJobName=config.job)
-    return status_of(described(aws, config.job))
+        if found.kind == "training":
+            client.stop_training_job(TrainingJobName=config.job)
+        else:
+            client.stop_processing_job(ProcessingJobName=config.job)
+    return _status_of(find_job(aws, config.job))
 
 
 def logs(config: LogsConfig) -> Said:
     """Print the lines of a job to the log, all of them or until it ends."""
     aws = Aws(config.region)
-    about = described(aws, config.job)
     said = 0
     for _, line in events(aws, config.job, follow=config.follow):
         log.info("%s", line)
         said += 1
-    about = described(aws, config.job)
-    return Said(job=config.job, lines_said=said, status=about["TrainingJobStatus"])
+    return Said(job=config.job, lines_said=said, status=find_job(aws, config.job).status)
 
 
 def events(aws: Aws, job: str, *, follow: bool) -> Iterator[tuple[int, str]]:
@@ -161,34 +153,36 @@ def events(aws: Aws, job: str, *, follow: bool) -> Iterator[tuple[int, str]]:
     places: dict[str, str] = {}
     quiet_since: float | None = None
     while True:
-        is_over = described(aws, job)["TrainingJobStatus"] in ENDED
-        found = sorted(_new_events(aws, job, places))
+        about = find_job(aws, job)
+        found = sorted(_new_events(aws, about, places))
         yield from found
         if not follow:
             return
-        if is_over:
+        if about.has_ended:
             quiet_since = quiet_since or time.monotonic()
             if not found and time.monotonic() - quiet_since > min(_SETTLE_S, _LOOK_S):
                 return
         time.sleep(_LOOK_S)
 
 
-def _new_events(aws: Aws, job: str, places: dict[str, str]) -> Iterator[tuple[int, str]]:
+def _new_events(aws: Aws, job: FoundJob, places: dict[str, str]) -> Iterator[tuple[int, str]]:
     """(time, line) after `places`, the token that each stream was read up to; both move on."""
-    client = aws.client("logs")
-    with aws.errors(f"logs of {job}"):
+    client, group = aws.client("logs"), LOG_GROUPS[job.kind]
+    with aws.errors(f"logs of {job.name}"):
         try:
-            streams = client.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{job}/")
+            streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job.name}/")
         except client.exceptions.ResourceNotFoundException:
             return
         for stream in streams["logStreams"]:
-            yield from _events_of(client, stream["logStreamName"], places)
+            where = {"logGroupName": group, "logStreamName": stream["logStreamName"]}
+            yield from _events_of(client, where, places)
 
 
-def _events_of(client: Any, stream: str, places: dict[str, str]) -> Iterator[tuple[int, str]]:
+def _events_of(client: Any, where: dict[str, str], places: dict[str, str]) -> Iterator[tuple[int, str]]:
+    stream = where["logStreamName"]
     while True:
         at = {"nextToken": places[stream]} if stream in places else {}
-        page = client.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True, **at)
+        page = client.get_log_events(**where, startFromHead=True, **at)
         yield from ((event["timestamp"], event["message"]) for event in page["events"])
         if places.get(stream) == page["nextForwardToken"] or not page["events"]:
             places[stream] = page["nextForwardToken"]
@@ -197,35 +191,33 @@ def _events_of(client: Any, stream: str, places: dict[str, str]) -> Iterator[tup
 
 
 def results(config: ResultsConfig) -> Fetched:
-    """Fetch the model of a job; of one that was stopped, its checkpoints.
+    """Fetch what a job made: its model, of one that was stopped its checkpoints, of several machines the
+    whole of what each made.
 
     Raises:
-        UsageError: the job still runs, or made nothing; or `out` exists.
+        UsageError: `out` exists.
+        DataError: the job still runs or made nothing, or a machine's part is missing.
     """
     aws = Aws(config.region)
-    about = described(aws, config.job)
-    places = _places(about)
+    found = find_job(aws, config.job)
+    if found.kind == "processing" and found.status != "Completed":
+        raise DataError(
+            f"{config.job} is {found.status}: a processing job has results once it is Completed. "
+            f"What it said: swath sagemaker logs {config.job}"
+        )
     with folder_aside(config.out) as aside:
-        for source in places:
+        for source in found.places:
             count = _fetch(aws, source, aside)
             if count:
-                return Fetched(out=str(config.out), files=count, source=str(source))
+                left_out = joined(aside, of_job=found.name)
+                return Fetched(out=str(config.out), files=count, source=str(source), left_out=left_out)
         raise DataError(
-            f"{config.job} ({about['TrainingJobStatus']}) has nothing under {', '.join(map(str, places))}; "
+            f"{config.job} ({found.status}) has nothing under {', '.join(map(str, found.places))}; "
             f"what it said: swath sagemaker logs {config.job}"
         )
 
 
-def _places(about: dict[str, Any]) -> list[S3Path]:
-    """Where a run lies: in the model of a job, else in its checkpoints; other stages leave only a model."""
-    out = S3Path.parse(about["OutputDataConfig"]["S3OutputPath"])
-    model = out / about["TrainingJobName"] / "output" / "model"
-    places = [model / "run", model]
-    checkpoints = about.get("CheckpointConfig", {}).get("S3Uri")
-    return [*places, S3Path.parse(checkpoints) / "run"] if checkpoints else places
-
-
-def _fetch(aws: Aws, source: S3Path, folder: Any) -> int:
+def _fetch(aws: Aws, source: S3Path, folder: Path) -> int:
     client, count = aws.client("s3"), 0
     with aws.errors(str(source)):
         pages = client.get_paginator("list_objects_v2").paginate(

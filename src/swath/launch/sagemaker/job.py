@@ -1,4 +1,4 @@
-"""A training job, described and checked: everything that its request is made of, and nothing of AWS."""
+"""A job, described and checked: everything that its request is made of, and nothing of AWS."""
 
 import datetime as dt
 import secrets
@@ -116,9 +116,27 @@ def _contradictions(asked: JobConfig, words: StageWords) -> list[str]:
         lines.append("--images-per-s and --images go together: images / rate is the time")
     if asked.checkpoints is not None and words.verb not in {"pretrain", "finetune"}:
         lines.append(f"--checkpoints changes nothing for {words.verb}, which makes none")
-    if asked.count > 1 and words.verb != "pretrain":
+    if asked.count > 1 and words.verb != "pretrain" and words.kind == "training":
         lines.append(f"--count {asked.count}: {words.verb} runs on one machine")
+    if words.kind == "processing":
+        lines += _not_of_processing(asked, words)
     return [*lines, *_around_store(asked, words)]
+
+
+def _not_of_processing(asked: JobConfig, words: StageWords) -> list[str]:
+    given = [
+        flag
+        for flag, value in (("--spot", asked.spot), ("--keep-alive-minutes", asked.keep_alive_minutes))
+        if value
+    ]
+    lines = [f"{flag}: {words.verb} is a processing job, which has none; leave it out" for flag in given]
+    if asked.input == "FastFile":
+        lines.append(
+            f"--input FastFile: {words.verb} is a processing job, which has none; leave it out, or say direct"
+        )
+    if asked.count > 1 and "part" in words.hyperparameters:
+        lines.append("--part with --count: the machines of a job share its work; leave --part out")
+    return lines
 
 
 def _around_store(asked: JobConfig, words: StageWords) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath.config.sagemaker import PolicyConfig
-from swath.launch.sagemaker.following import GROUP
+from swath.launch.sagemaker.found import LOG_GROUPS
 from swath.launch.sagemaker.tables import read_tables
 from swath.location import S3Path
 from swath.results import Result
 
-_JOBS = "arn:aws:sagemaker:{region}:*:training-job/*"
+_JOBS = ("arn:aws:sagemaker:{region}:*:training-job/*", "arn:aws:sagemaker:{region}:*:processing-job/*")
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ def policy(config: PolicyConfig) -> Policies:
     return Policies(
         caller=_document(
             *_s3(read=[store], write=[store], delete=[store]),
-            _allow("FollowJobs", _JOB_ACTIONS, _JOBS.format(region=region)),
-            _allow("ListJobs", ["sagemaker:ListTrainingJobs", "cloudwatch:GetMetricData"], "*"),
-            _allow("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], _log_group(region)),
+            _allow("FollowJobs", _JOB_ACTIONS, [arn.format(region=region) for arn in _JOBS]),
+            _allow("ListJobs", _LIST_ACTIONS, "*"),
+            _allow("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], _log_groups(region)),
             _pass_role(config.role),
             *_kms(config.kms_key),
         ),
         role=_document(
             *_s3(read=read, write=write, delete=[]),
-            _allow("WriteLogs", _LOG_ACTIONS, _log_group(region)),
+            _allow("WriteLogs", _LOG_ACTIONS, _log_groups(region)),
             _metrics(),
             _allow("PullImage", _PULL, _repositories(region)),
             _allow("LoginToRegistry", ["ecr:GetAuthorizationToken"], "*"),
@@ -69,10 +69,17 @@ def policy(config: PolicyConfig) -> Policies:
 
 
 _JOB_ACTIONS = [
-    "sagemaker:CreateTrainingJob",
-    "sagemaker:DescribeTrainingJob",
-    "sagemaker:StopTrainingJob",
+    *(
+        f"sagemaker:{do}{kind}Job"
+        for kind in ("Training", "Processing")
+        for do in ("Create", "Describe", "Stop")
+    ),
     "sagemaker:AddTags",
+]
+_LIST_ACTIONS = [
+    "sagemaker:ListTrainingJobs",
+    "sagemaker:ListProcessingJobs",
+    "cloudwatch:GetMetricData",
 ]
 _LOG_ACTIONS = [
     "logs:CreateLogGroup",
@@ -124,7 +131,7 @@ def _pass_role(role: str) -> dict[str, Any]:
 
 
 def _metrics() -> dict[str, Any]:
-    condition = {"StringEquals": {"cloudwatch:namespace": GROUP}}
+    condition = {"StringEquals": {"cloudwatch:namespace": list(LOG_GROUPS.values())}}
     return _allow("WriteMetrics", ["cloudwatch:PutMetricData"], "*", Condition=condition)
 
 
@@ -135,8 +142,9 @@ def _kms(key: str | None) -> list[dict[str, Any]]:
     return [_allow("UseKey", actions, key if key.startswith("arn:") else f"arn:aws:kms:*:*:key/{key}")]
 
 
-def _log_group(region: str) -> list[str]:
-    return [f"arn:aws:logs:{region}:*:log-group:{GROUP}", f"arn:aws:logs:{region}:*:log-group:{GROUP}:*"]
+def _log_groups(region: str) -> list[str]:
+    groups = [f"arn:aws:logs:{region}:*:log-group:{group}" for group in LOG_GROUPS.values()]
+    return [arn for group in groups for arn in (group, f"{group}:*")]
 
 
 def _repositories(region: str) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, create_model
 
@@ -24,26 +24,35 @@ Locations = Annotated[tuple[Location, ...], BeforeValidator(comma_list)]
 
 BASE = "/opt/ml"  # where a container of SageMaker has everything
 VERB = "swath_verb"
-_LONGEST = 2500  # of a hyperparameter: botocore's model of CreateTrainingJob
+Kind = Literal["training", "processing"]
+# Characters of a hyperparameter, and of an argument: botocore's models of both kinds of job.
+_LONGEST: dict[Kind, int] = {"training": 2500, "processing": 256}
 _RESULT = f"{BASE}/model"
+OUTPUT = f"{BASE}/processing/output"
 
 
 @dataclass(frozen=True)
 class JobVerb:
     """A stage that can be a job: its settings, where it writes ("" where the user says), and whether a run
     that it reads is copied first, since the stage writes beside it.
+
+    What looks at data once is a processing job, whose machines share the data: `shared` names the setting
+    whose files are dealt out among them.
     """
 
     settings: str
     out: str
     beside_run: bool = False
+    kind: Kind = "training"
+    shared: str = ""
 
 
 VERBS = {
     "index": JobVerb("IndexConfig", ""),
     "pack": JobVerb("PackConfig", ""),
     "pretrain": JobVerb("PretrainConfig", f"{BASE}/checkpoints/run"),
-    "embed": JobVerb("EmbedConfig", f"{_RESULT}/features.parquet"),
+    "embed": JobVerb("EmbedConfig", f"{OUTPUT}/features.parquet", kind="processing"),
+    "predict": JobVerb("PredictConfig", OUTPUT, kind="processing", shared="scenes"),
     "probe": JobVerb("ProbeConfig", "", beside_run=True),
     "ladder": JobVerb("LadderConfig", f"{_RESULT}/ladder"),
     "finetune": JobVerb("FinetuneConfig", f"{BASE}/checkpoints/run"),
@@ -52,10 +61,13 @@ VERBS = {
 
 @dataclass(frozen=True)
 class Channel:
-    """Data that a job reads: in the container it is the folder `input/data/name`."""
+    """Data that a job reads, in a folder of its own in the container; `shared`: each machine gets some of
+    its files.
+    """
 
     name: str
     uri: S3Path
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,15 @@ class StageWords:
     verb: str
     hyperparameters: dict[str, str]
     channels: tuple[Channel, ...]
+
+    @property
+    def kind(self) -> Kind:
+        return VERBS[self.verb].kind
+
+
+def input_folder(kind: Kind, channel: str) -> str:
+    """Where a container finds a channel."""
+    return f"{BASE}/input/data/{channel}" if kind == "training" else f"{BASE}/processing/input/{channel}"
 
 
 def asked_model(verb: str) -> type[Settings]:
@@ -92,7 +113,7 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
         if name not in asked.model_fields_set or name in JobConfig.model_fields:
             continue
         stays = name == "out" or (direct and _reads_s3(stage.model_fields[name].annotation))
-        values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels)
+        values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels, how=how)
     if how.out:
         values["out"] = how.out
     if how.beside_run:
@@ -100,10 +121,10 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
     validate(stage, values)
     told = {VERB: verb, **{name: _as_text(value) for name, value in values.items()}}
     for name, text in told.items():
-        if len(text) > _LONGEST:
+        if len(text) > _LONGEST[how.kind]:
             raise UsageError(
-                f"--{name.replace('_', '-')} has {len(text):,} characters; SageMaker takes {_LONGEST:,}. "
-                "Put it into a file on S3, or name fewer."
+                f"--{name.replace('_', '-')} has {len(text):,} characters; SageMaker takes "
+                f"{_LONGEST[how.kind]:,}. Put it into a file on S3, or name fewer."
             )
     return StageWords(verb, told, tuple(channels))
 
@@ -113,11 +134,11 @@ def _settings(verb: str) -> type[Settings]:
     return model
 
 
-def _in_container(name: str, value: object, *, stays: bool, channels: list[Channel]) -> object:
+def _in_container(name: str, value: object, *, stays: bool, channels: list[Channel], how: JobVerb) -> object:
     """A path on S3 -> the place of its channel; several paths -> several channels."""
     if isinstance(value, tuple) and any(isinstance(item, Path | S3Path) for item in value):
         return tuple(
-            _in_container(f"{name}{number}", item, stays=stays, channels=channels)
+            _in_container(f"{name}{number}", item, stays=stays, channels=channels, how=how)
             for number, item in enumerate(value)
         )
     if isinstance(value, Path):
@@ -127,8 +148,8 @@ def _in_container(name: str, value: object, *, stays: bool, channels: list[Chann
         )
     if not isinstance(value, S3Path) or stays:
         return value
-    channels.append(Channel(name, value))
-    folder = f"{BASE}/input/data/{name}"
+    channels.append(Channel(name, value, shared=bool(how.shared) and name.startswith(how.shared)))
+    folder = input_folder(how.kind, name)
     return f"{folder}/{value.name}" if is_object(value) else folder
 
 

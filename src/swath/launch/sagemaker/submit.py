@@ -9,7 +9,7 @@ from swath.config.sagemaker import JobConfig
 from swath.launch.sagemaker.aws import Aws
 from swath.launch.sagemaker.job import Job, describe_job
 from swath.launch.sagemaker.limits import check_limits
-from swath.launch.sagemaker.request import training_request
+from swath.launch.sagemaker.request import operation, request_of
 from swath.launch.sagemaker.stage_words import stage_words
 from swath.launch.sagemaker.tables import Price, price_of, read_tables
 from swath.launch.sagemaker.wheel import code_files
@@ -69,15 +69,16 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
     words = stage_words(verb, asked, direct=of_job.input == "direct")
     aws = Aws(of_job.region)
     job = describe_job(words, of_job, region=aws.region, tables=tables)
-    request = training_request(job)
+    request = request_of(job)
     client = aws.client("sagemaker")
-    check_limits(request, client.meta.service_model.operation_model("CreateTrainingJob").input_shape)
+    check_limits(request, client.meta.service_model.operation_model(operation(job)).input_shape)
     files = code_files()
     if of_job.dry_run:
         return _dry(job, request, files, price_of(of_job.instance, tables))
     _upload(aws, job.code, files)
     with aws.errors(f"job {job.name}"):
-        client.create_training_job(**request)
+        create = client.create_training_job if words.kind == "training" else client.create_processing_job
+        create(**request)
     log.info("job %s: %s x %s, at most %g h", job.name, of_job.count, of_job.instance, of_job.max_hours)
     return Submitted(
         job=job.name,
@@ -101,7 +102,7 @@ def _dry(job: Job, request: dict[str, Any], files: dict[str, bytes], price: Pric
     expected_h = None
     if asked.images is not None and asked.images_per_s is not None:
         expected_h = asked.images / asked.images_per_s / 3600
-    kinds = ["spot training job" if asked.spot else "training job"]
+    kinds = ["spot training job" if asked.spot else f"{job.words.kind} job"]
     if asked.keep_alive_minutes:
         kinds.append("training warm pool")
     return DryRun(
