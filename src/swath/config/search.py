@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from swath.config.settings import Location, Names, Settings
 from swath.config.transfer import Paths
 
-_OF_LIKE = {"k", "run", "tiles", "out"}
+_OF_LIKE = {"k", "exact", "run", "tiles", "out"}
 
 
 class SearchConfig(Settings):
@@ -26,6 +26,8 @@ class SearchConfig(Settings):
     """Cosine similarity from which two tiles are near duplicates."""
     k: Annotated[int, Field(ge=1)] = 50
     """How many tiles to find."""
+    exact: bool = False
+    """Compare every tile also where there are a million or more; else an index finds nearly all of them."""
     labels: Names = ()
     """Only tiles with one of these labels."""
     split: Names = ()

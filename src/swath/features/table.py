@@ -6,7 +6,9 @@ the tile's pixels, so that features can be kept for tiles that another pack hold
 """
 
 import contextlib
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +40,7 @@ _COLUMNS = {
     "geometry": pa.binary(),
 }
 _ROW_GROUP = 8192
+_FOOTER_END = 8  # bytes of a Parquet file after its footer: the footer's length and "PAR1"
 
 Values = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -225,6 +228,21 @@ def about(path: Path) -> About:
         tile_format=TileFormat.from_json(described["tile_format"]),
         vocabulary=tuple(described["vocabulary"]),
     )
+
+
+def fingerprint(path: Path) -> str:
+    """Tells features from others: a hash of the file's footer.
+
+    It holds the origin, and of every block its size and its least and greatest number.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _whole(path), path.open("rb") as stream:
+        stream.seek(-_FOOTER_END, os.SEEK_END)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(-_FOOTER_END - length, os.SEEK_END)
+        return hashlib.sha256(stream.read(length)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -26,16 +26,16 @@ def run(config: SearchConfig) -> SearchResult | DuplicatesResult:
     Raises:
         UsageError: nothing of that name or at that place; a filter leaves nothing; an output cannot be made.
         DataError: the features are damaged or of another version; a picture does not fit the run.
-        MachineError: the disk is full.
+        MachineError: the disk is full, or another process makes the index.
     """
-    archive = Archive(config.features)
+    archive = Archive(config.features, exact=config.exact)
     allowed = allowed_rows(archive, config)
     if config.like is None:
         return _duplicates(archive, allowed, config)
     check_outputs(config.out, archive)
     pixels = ArchivePixels.of(archive, config.tiles) if _wants_sheet(config) else None
     query = read_query(config.like, archive, run=config.run)
-    archive.open_index()
+    recall = archive.open_index(config.k + 1, among=allowed)
     started = time.perf_counter()
     rows, found = _found(archive, query, k=config.k, among=allowed)
     seconds = time.perf_counter() - started
@@ -51,8 +51,8 @@ def run(config: SearchConfig) -> SearchResult | DuplicatesResult:
         tiles=len(archive),
         searched=len(archive) if allowed is None else len(allowed),
         found=found,
-        method="exact",
-        recall=None,
+        method="exact" if recall is None else "approximate",
+        recall=recall,
         seconds=seconds,
         out=config.out,
     )

@@ -1,6 +1,7 @@
 """A features file as something to search: what is known of each tile, and its nearest neighbours."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,34 +11,57 @@ import shapely
 
 from swath.errors import DataError, UsageError, did_you_mean
 from swath.features.table import Rows, Values, about, read_feature, tile_columns
+from swath.serve.search.cell_building import kept_cells
+from swath.serve.search.cells import CellIndex
 from swath.serve.search.neighbours import ExactIndex, Neighbours
 
+APPROXIMATE_FROM = 1_000_000  # tiles
 _LOOKED_AT = 20_000  # ids to compare a mistyped one with: a second
 
 
 class Archive:
     """The tiles of a features file, by row number.
 
+    From a million tiles on their nearest are found by an index on the disk, unless all are to be compared
+    (`exact`).
+
     Raises:
         DataError: `path` holds no features, those of another version, or is damaged.
+        UsageError: `exact` makes no difference.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exact: bool = False) -> None:
         self.path = path
         self.about = about(path)
         self.tiles = tile_columns(path)
         self._exact = ExactIndex(path, tiles=len(self.tiles), dim=self.about.dim)
+        self._is_exact = exact or len(self) < APPROXIMATE_FROM
+        if exact and len(self) < APPROXIMATE_FROM:
+            raise UsageError(
+                f"--exact would change nothing: {path} has {len(self):,} tiles, and below "
+                f"{APPROXIMATE_FROM:,} every one is compared; leave it out"
+            )
 
     def __len__(self) -> int:
         return len(self.tiles)
 
-    def open_index(self) -> None:
-        """Read the features now, and not with the first search."""
-        self._exact.open()
+    def open_index(self, k: int, *, among: Rows | None = None) -> float | None:
+        """Read, or make, what a search for k needs; its recall, or None if it looks at every tile."""
+        if self._is_exact:
+            self._exact.open()
+            return None
+        return self._cells.depth(k, among=among).recall
 
     def nearest(self, asked: Values, *, k: int, among: Rows | None = None) -> Neighbours:
-        """The tiles most like queries (Q, D); see ExactIndex."""
-        return self._exact.nearest(asked, k=k, among=among)
+        """The tiles most like queries (Q, D), at most k, and only `among` these rows; see the two indexes."""
+        if self._is_exact:
+            return self._exact.nearest(asked, k=k, among=among)
+        look_at = self._cells.depth(k, among=among).looked_at
+        return self._cells.nearest(asked, k=k, look_at=look_at, among=among)
+
+    @cached_property
+    def _cells(self) -> CellIndex:
+        return kept_cells(self.path, tiles=len(self), dim=self.about.dim)
 
     def feature(self, row: int) -> Values:
         """(D,) as stored."""
