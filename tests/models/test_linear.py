@@ -55,3 +55,11 @@ def test_an_exported_graph_holds_torchs_own_product():
     called = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
     assert {"aten.linear.default", "aten.gelu.default"} <= called
     assert not any("mkldnn" in name for name in called)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # torch says so whenever the flags are set
+def test_products_are_torchs_own_where_onednn_is_switched_off():
+    x, weight = _random(5, 12), _random(7, 12)
+    with torch.backends.mkldnn.flags(enabled=False), torch.profiler.profile() as profiled:
+        linear(x, weight)
+    assert not any("mkldnn" in event.key for event in profiled.key_averages())

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from swath.augment.views import Views
 from swath.models.vit import VisionTransformer, shape_of
-from swath.pretraining.dino import Dino, dino_loss
+from swath.pretraining.dino import Dino, dino_loss, dino_targets, wanted_by_size
 from swath.pretraining.schedule import StepValues
 
 
@@ -28,13 +28,26 @@ def looped_loss(student, teacher, centre, teacher_temp):
     return total / pairs
 
 
+def whole_loss(student, teacher, centre, teacher_temp):
+    """The addends of `Dino.learn` together, and the means."""
+    targets, means = dino_targets(teacher, centre, teacher_temp=teacher_temp)
+    pairs = 2 * (len(student) // targets.shape[1] - 1)
+    groups = student[: len(teacher)], student[len(teacher) :]
+    addends = [
+        dino_loss(out, wanted, pairs=pairs)
+        for out, wanted in zip(groups, wanted_by_size(targets), strict=True)
+        if len(out)
+    ]
+    return torch.stack(addends).sum(), means
+
+
 @pytest.mark.parametrize("views", [2, 4, 10])
 def test_the_loss_equals_plain_loops(views):
     generator = torch.Generator().manual_seed(views)
     student = torch.randn(views * 5, 32, generator=generator, dtype=torch.float64, requires_grad=True)
     teacher = torch.randn(10, 32, generator=generator, dtype=torch.float64)
     centre = torch.randn(1, 32, generator=generator, dtype=torch.float64) * 0.1
-    ours, _ = dino_loss(student, teacher, centre, teacher_temp=0.04)
+    ours, _ = whole_loss(student, teacher, centre, 0.04)
     theirs = looped_loss(student, teacher, centre, 0.04)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
     (ours_gradient,) = torch.autograd.grad(ours, student)
@@ -45,7 +58,7 @@ def test_the_loss_equals_plain_loops(views):
 def test_the_loss_is_entropy_plus_divergence_and_ln_k_for_a_silent_student():
     teacher = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
     silent = torch.zeros(16, 64)
-    loss, parts = dino_loss(silent, teacher, torch.zeros(1, 64), teacher_temp=0.04)
+    loss, parts = whole_loss(silent, teacher, torch.zeros(1, 64), 0.04)
     assert loss.item() == pytest.approx(math.log(64), rel=1e-5)
     q = F.softmax(teacher / 0.04, dim=-1)
     entropy = -(q * q.clamp_min(1e-30).log()).sum(-1).mean()
@@ -59,7 +72,7 @@ def test_prototypes_counts_how_many_are_in_use(a_method):
     each = torch.eye(16) * 10
     for teacher, in_use in ((one, 1.0), (each, 16.0)):
         student = torch.zeros(2 * len(teacher), 16)
-        loss, means = dino_loss(student, teacher, torch.zeros(1, 16), teacher_temp=0.04)
+        loss, means = whole_loss(student, teacher, torch.zeros(1, 16), 0.04)
         measured = a_method.measures(loss, means)
         assert measured["prototypes"].item() == pytest.approx(in_use, rel=1e-3)
 
@@ -81,8 +94,8 @@ def test_commit_moves_teacher_and_centre_as_written_in_the_paper(a_recipe):
     values = StepValues(
         step=0, lr=0, weight_decay=0, momentum=0.75, teacher_temp=0.04, last_layer_frozen=False
     )
-    outcome = method.forward(views, values, None)
-    assert torch.equal(method.centre, torch.zeros(1, 32)), "forward alone changes nothing"
+    outcome = method.learn(views, values, None, torch.autograd.backward)
+    assert torch.equal(method.centre, torch.zeros(1, 32)), "learning alone changes nothing"
     teacher_out = method.teacher.head(method.teacher.backbone(views.globals_))
     before = copy.deepcopy(method.teacher)
     with torch.no_grad():
@@ -95,3 +108,35 @@ def test_commit_moves_teacher_and_centre_as_written_in_the_paper(a_recipe):
     ):
         torch.testing.assert_close(new, 0.75 * old + 0.25 * student)
     assert not any(p.requires_grad for p in method.teacher.parameters())
+
+
+def test_what_one_addend_holds_is_free_before_the_next_is_made(a_method):
+    """Peak memory is that of the larger group of views, not of both together."""
+    views = Views(torch.randn(8, 3, 16, 16), torch.randn(16, 3, 8, 8))
+    values = StepValues(
+        step=0, lr=0, weight_decay=0, momentum=0.75, teacher_temp=0.04, last_layer_frozen=False
+    )
+    held, seen = 0, []
+
+    def kept(_tensor):
+        nonlocal held
+        held += 1
+        return Counted(_tensor)
+
+    class Counted:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __del__(self):
+            nonlocal held
+            held -= 1
+
+    def take_back(loss):
+        seen.append(held)
+        torch.autograd.backward(loss)
+
+    with torch.autograd.graph.saved_tensors_hooks(kept, lambda counted: counted.tensor):
+        method_outcome = a_method.learn(views, values, None, take_back)
+    assert len(seen) == 2
+    assert seen[1] <= seen[0] + 2, f"tensors held at each addend: {seen}"
+    assert method_outcome.features.shape == (8, 128)

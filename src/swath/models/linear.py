@@ -99,11 +99,14 @@ def _product_of_columns(gradient: Tensor, rows: Tensor) -> Tensor:
 
 
 def _has_onednn(x: Tensor) -> bool:
-    """Whether oneDNN has products of this format on this device; a graph that is exported runs elsewhere."""
+    """Whether oneDNN has products of this format on this device and may make them (it sums in another order
+    than MKL, so `torch.backends.mkldnn.flags` can keep it out); a graph that is exported runs elsewhere.
+    """
     return (
         x.device.type == "cpu"
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and has_bfloat16_products()))
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it so
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch leaves it so
     )

@@ -4,6 +4,7 @@ Legend: B tiles, V views (2 global first), K prototypes, D width; views are view
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from swath.augment.views import Views
 from swath.models.head import DINOHead
 from swath.models.precision import at_least_float32, computing_in
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Keep, Means, Network, Outcome, move_average
+from swath.pretraining.method import Keep, Means, Network, Outcome, by_size, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -22,7 +23,7 @@ CENTRE_MOMENTUM = 0.9
 
 
 class Dino:
-    """Student, teacher and centre; keeps the protocol `Method`."""
+    """Student, teacher and centre; keeps the protocols `Method` and `Additive`."""
 
     def __init__(self, backbone: VisionTransformer, recipe: Recipe, *, generator: torch.Generator) -> None:
         head = DINOHead(
@@ -37,13 +38,21 @@ class Dino:
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.centre = torch.zeros(1, recipe.out_dim, device=backbone.cls_token.device)
 
-    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:
+    def learn(
+        self, views: Views, values: StepValues, keep: Keep | None, take_back: Callable[[Tensor], None]
+    ) -> Outcome:
         with torch.no_grad():
-            _, teacher_out = computing_in(self.dtype, self.teacher)(global_part(views))
-        features, student_out = computing_in(self.dtype, self.student)(views, keep)
-        loss, means = dino_loss(student_out, teacher_out, self.centre, teacher_temp=values.teacher_temp)
-        means["teacher_out"] = teacher_out.mean(dim=0, keepdim=True)
-        return Outcome(loss, means, at_least_float32(features[: len(views.globals_)].detach()))
+            _, teacher_out = computing_in(self.dtype, self.teacher)(views.globals_)
+            targets, means = dino_targets(teacher_out, self.centre, teacher_temp=values.teacher_temp)
+        student = computing_in(self.dtype, self.student)
+        features, losses = [], []
+        for (images, factors), wanted in zip(by_size(views, keep), wanted_by_size(targets), strict=False):
+            seen, student_out = student(images, factors)
+            loss = dino_loss(student_out, wanted, pairs=pairs_of(views))
+            take_back(loss)
+            features.append(at_least_float32(seen.detach()))
+            losses.append(loss.detach())
+        return Outcome(torch.stack(losses).sum(), means, features[0])
 
     def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:
         """Teacher entropy and KL divergence (their sum is the loss), and prototypes in use."""
@@ -62,32 +71,40 @@ class Dino:
         return {"centre": self.centre}
 
 
-def global_part(views: Views) -> Views:
-    """The views that the teacher sees."""
-    return Views(views.globals_, views.locals_[:0])
+def pairs_of(views: Views) -> int:
+    """Pairs of a teacher's and another student's view of one tile: 2 (V - 1)."""
+    return 2 * (1 + len(views.locals_) // (len(views.globals_) // 2))
 
 
-def dino_loss(
-    student_out: Tensor, teacher_out: Tensor, centre: Tensor, *, teacher_temp: float
-) -> tuple[Tensor, Means]:
-    """Mean over the 2 (V - 1) pairs (teacher view i, student view v != i) of the cross-entropy, averaged over
-    tiles.
+def dino_targets(teacher_out: Tensor, centre: Tensor, *, teacher_temp: float) -> tuple[Tensor, Means]:
+    """What the teacher wants: its softmax after centring and sharpening, (2 * B, K) logits -> (2, B, K).
 
-    student_out: (V * B, K) logits before temperature; teacher_out: (2 * B, K); centre: (1, K). Returns the
-    loss, in nats, and the means over tiles of the teacher's softmax (K,) and of its entropy.
+    centre: (1, K). Also the means over tiles of that softmax (K,), of its entropy, and of the logits (1, K).
+    """
+    targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1)
+    means = {
+        "entropy": torch.special.entr(targets).sum(dim=-1).mean(),
+        "target": targets.mean(dim=0),
+        "teacher_out": teacher_out.mean(dim=0, keepdim=True),
+    }
+    return targets.view(2, -1, targets.shape[1]), means
+
+
+def wanted_by_size(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The targets (2, B, K) that student views learn, added up: of global views (2, B, K) that of the other
+    one, of each local view (1, B, K) both.
+    """
+    return targets.flip(0), targets.sum(dim=0, keepdim=True)
+
+
+def dino_loss(student_out: Tensor, wanted: Tensor, *, pairs: int) -> Tensor:
+    """Cross-entropy in nats of n views of B tiles, (n * B, K) logits before temperature, an addend of the
+    loss: that is the mean over the `pairs` of a tile and over tiles. wanted: (n or 1, B, K).
 
     In plain loops, with q = softmax((t - centre) / teacher_temp) and p = softmax(s / 0.1):
         for i in (0, 1): for v in range(V): if v != i: loss += -sum_k q_i[k] log p_v[k]
-    Written with one log-softmax a view instead of one a pair: both teachers' targets are added up first, and
-    the pairs that do not count are taken off again.
+    Written with one log-softmax a view instead of one a pair: what both teachers want is added up first.
     """
-    tiles = teacher_out.shape[0] // 2
-    targets = F.softmax((teacher_out - centre) / teacher_temp, dim=-1).view(2, tiles, -1)
-    log_p = F.log_softmax((student_out / STUDENT_TEMP).view(-1, tiles, student_out.shape[-1]), dim=-1)
-    views = log_p.shape[0]
-    every_pair = torch.einsum("vbk,bk->", log_p, targets.sum(dim=0))
-    same_view = torch.einsum("vbk,vbk->", log_p[:2], targets)
-    loss = (same_view - every_pair) / (tiles * 2 * (views - 1))
-    with torch.no_grad():
-        entropy = torch.special.entr(targets).sum(dim=-1).mean()
-    return loss, {"entropy": entropy, "target": targets.mean(dim=(0, 1))}
+    _, tiles, prototypes = wanted.shape
+    log_p = F.log_softmax(student_out / STUDENT_TEMP, dim=-1).view(-1, tiles, prototypes)
+    return -(log_p * wanted).sum() / (tiles * pairs)

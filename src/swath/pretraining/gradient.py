@@ -3,6 +3,7 @@
 Legend: B tiles a step over all ranks, b tiles of this rank, P projection; views are view-major.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from swath.augment.views import Views
 from swath.data.loader import Batch
 from swath.errors import MachineError, is_out_of_memory
 from swath.models.precision import at_least_float32
-from swath.pretraining.method import Contrast, Keep, Method, Outcome
+from swath.pretraining.method import Additive, Contrast, Keep, Method, Outcome
 from swath.pretraining.schedule import StepValues
 from swath.runtime import faults
 from swath.runtime.ranks import Ranks
@@ -75,15 +76,17 @@ class BatchGradient:
         """
         if isinstance(self.method, Contrast):
             return self._across_tiles(self.method, step)
-        return self._fitting(lambda size: self._tile_by_tile(step, size))
+        method = self.method
+        assert isinstance(method, Additive)
+        return self._fitting(lambda size: self._tile_by_tile(method, step, size))
 
-    def _tile_by_tile(self, step: Step, size: int) -> Outcome:
+    def _tile_by_tile(self, method: Additive, step: Step, size: int) -> Outcome:
         self.method.student.zero_grad(set_to_none=True)
         shares = []
         for part in step.parts(size):
-            outcome = self.method.forward(part.views, step.values, part.keep)
             share = part.tiles / step.batch.of
-            torch.autograd.backward(outcome.loss * (share * step.spoilt))
+            take_back = functools.partial(_take_back, scale=share * step.spoilt)
+            outcome = method.learn(part.views, step.values, part.keep, take_back)
             shares.append(_share(outcome, share, step.spoilt))
         return _sum(shares)
 
@@ -145,6 +148,10 @@ class BatchGradient:
             f"out of memory: {before} -> {self.micro_batch} tiles at a time from here on; batch, learning "
             "rate and loss stay as they are"
         )
+
+
+def _take_back(loss: Tensor, *, scale: float) -> None:
+    torch.autograd.backward(loss * scale)
 
 
 def _share(outcome: Outcome, share: float, spoilt: float) -> Outcome:

@@ -3,6 +3,7 @@
 Legend: B tiles a step, views are view-major (all B of view 1, then view 2, ...), D width of the backbone.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -21,7 +22,7 @@ Keep = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One pass over some tiles: the loss to minimise, and whatever else must be known of the batch.
+    """Of one pass over some tiles: its loss, and whatever else must be known of the batch.
 
     loss and means (float32 of any shape, without gradient) are means over those tiles, so that parts of a
     batch add up to the whole; what is no mean (an entropy of means) is worked out in `Method.measures`.
@@ -41,28 +42,29 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = head
 
-    def forward(self, views: Views, keep: Keep | None = None) -> tuple[Tensor, Tensor]:
-        """Features (N, D) of all N views, global ones first, and what the head makes of them (N, K), in
-        float32 at least.
+    def forward(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features (N, D) of N images of one size, and what the head makes of them (N, K), in float32 at
+        least.
         """
-        keep_globals, keep_locals = keep or (None, None)
-        features = self.backbone(views.globals_, keep_globals)
-        if len(views.locals_):
-            features = torch.cat([features, self.backbone(views.locals_, keep_locals)])
+        features = self.backbone(images, keep)
         return features, at_least_float32(self.head(features))
 
 
+def by_size(views: Views, keep: Keep | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Images of one size and their drop path: those of the global views, then of the local ones if any."""
+    keep_globals, keep_locals = keep or (None, None)
+    yield views.globals_, keep_globals
+    if len(views.locals_):
+        yield views.locals_, keep_locals
+
+
 class Method(Protocol):
-    """A student that is trained, a teacher that is its average, and the loss between them. Their passes
-    compute in the format that the recipe says.
+    """A student that is trained, a teacher that is its average, and the loss between them, which is either
+    `Additive` or a `Contrast`. Their passes compute in the format that the recipe says.
     """
 
     student: Network
     teacher: Network
-
-    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:
-        """Loss of some tiles; changes nothing. `keep` is the drop-path mask of global and of local views."""
-        ...
 
     def measures(self, loss: Tensor, means: Means) -> dict[str, Tensor]:
         """What to log besides the loss (float32 scalars), from loss and means over a whole batch."""
@@ -78,8 +80,21 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Additive(Protocol):
+    """What a `Method` has besides whose loss is a mean over tiles."""
+
+    def learn(
+        self, views: Views, values: StepValues, keep: Keep | None, take_back: Callable[[Tensor], None]
+    ) -> Outcome:
+        """Give the loss of some tiles to `take_back`, which adds its gradient to the student's: in addends,
+        each as soon as it is known, so that what one needs is not held beside the next. Changes nothing else.
+        """
+        ...
+
+
+@runtime_checkable
 class Contrast(Protocol):
-    """What a `Method` also has whose loss compares tiles, so that it cannot be added up from parts."""
+    """What a `Method` has besides whose loss compares tiles, so that it cannot be added up from parts."""
 
     def project(self, views: Views, keep: Keep | None) -> tuple[Tensor, Tensor]:
         """What the loss compares, (B, V, P), tile by tile; and the features (2 * B, D)."""

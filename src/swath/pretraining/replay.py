@@ -17,8 +17,8 @@ from swath.data.loader import Batch, Loader
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.pretraining.bad_batches import NAME, read_bad_batches
-from swath.pretraining.dino import STUDENT_TEMP, Dino, global_part
-from swath.pretraining.method import Contrast
+from swath.pretraining.dino import STUDENT_TEMP, Dino
+from swath.pretraining.method import Contrast, by_size
 from swath.pretraining.monitor import trainable_rows
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.simclr import TEMPERATURE, local_loss
@@ -171,9 +171,9 @@ def watched(student: nn.Module, teacher: nn.Module) -> Iterator[list[str]]:
 def view_losses(trainer: Trainer, batch: Batch, step: int) -> list[float]:
     """The loss of each student view alone, in float32 and without drop path, global views first."""
     views, method, tiles = trainer.views(batch), trainer.method, len(batch.rows)
-    _, student_out = method.student(views)
+    student_out = torch.cat([method.student(images)[1] for images, _ in by_size(views, None)])
     if isinstance(method, Contrast):
-        by_view = student_out.unflatten(0, (-1, tiles))  # (V, B, P)
+        by_view = student_out.view(-1, tiles, student_out.shape[1])  # (V, B, P)
         rows = by_view[:2].flatten(0, 1)  # (2 * B, P)
         similarity = (rows @ rows.T / TEMPERATURE).fill_diagonal_(-math.inf)
         partner = (torch.arange(len(rows), device=rows.device) + len(rows) // 2) % len(rows)
@@ -182,7 +182,7 @@ def view_losses(trainer: Trainer, batch: Batch, step: int) -> list[float]:
         return [float(value) for value in (*each.mean(dim=1), *locals_)]
     assert isinstance(method, Dino), "a new method says its loss a view here"
     temperature = trainer.values_at(step).teacher_temp
-    _, teacher_out = method.teacher(global_part(views))
+    _, teacher_out = method.teacher(views.globals_)
     targets = torch.split(F.softmax((teacher_out - method.centre) / temperature, dim=-1), tiles)
     log_student = F.log_softmax(student_out / STUDENT_TEMP, dim=-1)
     losses = []

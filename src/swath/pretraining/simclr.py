@@ -15,7 +15,7 @@ from swath.augment.views import Views
 from swath.models.head import ProjectionHead
 from swath.models.precision import at_least_float32, computing_in
 from swath.models.vit import VisionTransformer
-from swath.pretraining.method import Keep, Means, Network, Outcome, move_average
+from swath.pretraining.method import Keep, Means, Network, Outcome, by_size, move_average
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues
 
@@ -33,17 +33,16 @@ class SimClr:
         self.student = Network(backbone, head)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
-    def forward(self, views: Views, values: StepValues, keep: Keep | None) -> Outcome:  # noqa: ARG002 -- no scheduled value enters the loss
-        return self.contrast(*self.project(views, keep))
-
     def project(self, views: Views, keep: Keep | None) -> tuple[Tensor, Tensor]:
         """(B, V, P) of the two global views of each tile and then its local ones; features (2 * B, D) of the
         global ones.
         """
-        features, projected = computing_in(self.dtype, self.student)(views, keep)  # (V * B, P)
-        tiles = len(views.globals_) // 2
-        by_tile = projected.unflatten(0, (-1, tiles)).transpose(0, 1)
-        return by_tile, at_least_float32(features[: 2 * tiles])
+        student = computing_in(self.dtype, self.student)
+        passed = [student(images, factors) for images, factors in by_size(views, keep)]
+        features, _ = passed[0]
+        projected = torch.cat([out for _, out in passed])  # (V * B, P)
+        by_tile = projected.view(-1, len(features) // 2, projected.shape[1]).transpose(0, 1)
+        return by_tile, at_least_float32(features)
 
     def contrast(self, projected: Tensor, features: Tensor) -> Outcome:
         by_view = projected.transpose(0, 1)  # (V, B, P)
