@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "swath"
 # Single files that every room may use.
-GROUND = {"errors", "files", "draws", "location", "results", "settings_file", "storage"}
+GROUND = {"copies", "errors", "files", "draws", "location", "results", "settings_file", "storage"}
 BELOW = {
     "config": {"errors"},
     "arguments": {"config"},
@@ -41,6 +41,7 @@ BELOW = {
     "demo": {"config", "stages"},
     "doctor": {"config", "runtime", "data"},
     "errors": set(),
+    "copies": {"errors", "files", "location", "storage"},
     "files": {"errors", "location", "storage"},
     "draws": set(),
     "location": {"errors"},

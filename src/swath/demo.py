@@ -93,9 +93,9 @@ def run(config: DemoConfig) -> DemoResult:
         stages.probe(run_folder, tiles, task=task, min_positives=MIN_POSITIVES) for task in ("knn", "linear")
     )
     say("report: one offline page (half a minute)")
-    report = stages.report(run_folder)
+    stages.report(run_folder)
     return DemoResult(
-        report=report.out,
+        report=run_folder / "report.html",
         seconds=time.perf_counter() - started,
         method=trained.to_json()["method"],
         probe=linear.to_json(),

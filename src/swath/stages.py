@@ -109,12 +109,13 @@ def pretrain(tiles: Location, *, out: Location, **settings: Any) -> "Run | Estim
     """
     from swath.launch import torchrun
     from swath.pretraining.stage import run
+    from swath.runtime.mirror import work_folder
     from swath.runtime.run import Run
 
     config = validate(PretrainConfig, {"tiles": tiles, "out": out, **settings})
     if config.nproc is not None and torchrun.is_needed(config.nproc):
         torchrun.run(config.nproc, shlex.split(command_line("pretrain", config))[1:])
-        return Run.open(config.out)
+        return Run.open(work_folder(config.out))
     return run(config)
 
 

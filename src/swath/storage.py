@@ -44,7 +44,7 @@ def read_bytes(path: Location) -> bytes:
     if isinstance(path, Path):
         return path.read_bytes()
     with s3_errors(path):
-        return obstore.get(_store(path), path.key).bytes().to_bytes()
+        return obstore.get(store_of(path), path.key).bytes().to_bytes()
 
 
 def read_range(path: Location, start: int, length: int) -> bytes:
@@ -54,7 +54,7 @@ def read_range(path: Location, start: int, length: int) -> bytes:
             stream.seek(start)
             return stream.read(length)
     with s3_errors(path):
-        return obstore.get_range(_store(path), path.key, start=start, length=length).to_bytes()
+        return obstore.get_range(store_of(path), path.key, start=start, length=length).to_bytes()
 
 
 def read_many(paths: Sequence[Location]) -> list[bytes]:
@@ -73,7 +73,7 @@ def size_of(path: Location) -> int:
     if isinstance(path, Path):
         return path.stat().st_size
     with s3_errors(path):
-        return int(obstore.head(_store(path), path.key)["size"])
+        return int(obstore.head(store_of(path), path.key)["size"])
 
 
 def is_file(path: Location) -> bool:
@@ -83,7 +83,7 @@ def is_file(path: Location) -> bool:
         return False
     with s3_errors(path):
         try:
-            obstore.head(_store(path), path.key)
+            obstore.head(store_of(path), path.key)
         except FileNotFoundError:
             return False
     return True
@@ -107,7 +107,7 @@ def list_files(folder: Location) -> Iterator[str]:
             yield from (Path(inside, name).relative_to(folder).as_posix() for name in names)
         return
     with s3_errors(folder):
-        for batch in obstore.list(_store(folder), folder.key or None, chunk_size=1000):
+        for batch in obstore.list(store_of(folder), folder.key or None, chunk_size=1000):
             below = (str(entry["path"])[len(folder.key) :].lstrip("/") for entry in batch)
             yield from (name for name in below if name)  # some tools leave an empty object for a folder
 
@@ -115,7 +115,7 @@ def list_files(folder: Location) -> Iterator[str]:
 def list_sizes(folder: S3Path) -> Iterator[tuple[str, int]]:
     """As `list_files`, with the bytes of each."""
     with s3_errors(folder):
-        for batch in obstore.list(_store(folder), folder.key or None, chunk_size=1000):
+        for batch in obstore.list(store_of(folder), folder.key or None, chunk_size=1000):
             for entry in batch:
                 name = str(entry["path"])[len(folder.key) :].lstrip("/")
                 if name:
@@ -129,7 +129,7 @@ def remove(path: Location) -> None:
         return
     with s3_errors(path):
         keys = [path.key, *(f"{path.key}/{name}" for name in list_files(path))]
-        obstore.delete(_store(path), keys)
+        obstore.delete(store_of(path), keys)
 
 
 @contextlib.contextmanager
@@ -139,7 +139,7 @@ def object_aside(path: S3Path) -> Iterator[Path]:
         aside = Path(folder) / (path.name or "object")
         yield aside
         with s3_errors(path):
-            obstore.put(_store(path), path.key, aside)
+            obstore.put(store_of(path), path.key, aside)
 
 
 class _S3Stream(io.RawIOBase):
@@ -223,7 +223,8 @@ def _redacted(text: str) -> str:
     return line[:300]
 
 
-def _store(path: S3Path) -> S3Store:
+def store_of(path: S3Path) -> S3Store:
+    """The client of a bucket, as the environment of now says."""
     said = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     return _opened(path.bucket, said)
 

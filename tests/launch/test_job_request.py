@@ -139,7 +139,8 @@ def test_machines_share_scenes_by_key_and_get_all_else_whole(capsys):
 
 def test_tiles_read_from_s3_are_no_input_and_their_address_is_an_argument(capsys):
     request = request_of(capsys, *MORE[1])
-    assert [given["InputName"] for given in request["ProcessingInputs"]] == ["run", "code"]
+    assert [given["InputName"] for given in request["ProcessingInputs"]] == ["code"]
+    assert "run=s3://bucket/run" in request["AppSpecification"]["ContainerArguments"]
     assert "tiles=s3://bucket/tiles.lance" in request["AppSpecification"]["ContainerArguments"]
 
 

@@ -13,8 +13,8 @@ class PretrainConfig(Settings):
 
     tiles: Location
     """Packed tiles."""
-    out: Path
-    """Folder of the run. The same command again goes on where it stopped."""
+    out: Location
+    """Folder of the run, here or on S3. The same command again goes on where it stopped."""
     method: Literal["dino", "simclr"] | None = None
     """How it learns; the preset chooses where not given."""
     preset: Literal["overhead", "paper", "demo"] = "overhead"

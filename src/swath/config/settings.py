@@ -4,7 +4,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+)
 
 from swath.errors import UsageError
 from swath.location import S3Path, location
@@ -62,5 +70,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 class Settings(BaseModel):
     """Frozen, no unknown keys, and the docstring under each field is its help text."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _paths_are_here(cls, value: Any) -> Any:
+        """Path("s3://bucket/key") would be a folder called "s3:" of the working directory."""
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and path.parts[:1] == ("s3:",):
+                raise ValueError("expected a path of this machine; copy it here with aws s3 cp --recursive")
+        return value
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

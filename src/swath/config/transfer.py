@@ -32,11 +32,11 @@ Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many)]
 class EmbedConfig(Settings):
     """Compute the frozen features of every tile, once, to disk."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     tiles: Location
     """Packed tiles."""
-    out: Path
+    out: Location
     """The features to write (GeoParquet)."""
     batch_size: Annotated[int, Field(ge=1)] = 256
     weights: Literal["teacher", "student"] = "teacher"
@@ -63,8 +63,8 @@ _NO_EFFECT = {
 class ProbeConfig(Settings):
     """Measure what the features are worth on your labels, beside untrained features and image statistics."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     tiles: Location
     """Packed tiles with labels and a split."""
     task: Literal["linear", "knn", "segmentation"] = "linear"
@@ -150,8 +150,8 @@ class LadderConfig(Settings):
 class ReportConfig(Settings):
     """Write one offline page about a run: what it saw, how it learned, what it is worth."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     tiles: Location | None = None
     """Packed tiles; those of the run where not given."""
     out: Path | None = None

@@ -193,7 +193,7 @@ def open_backbone(run: Run, *, whose: str = "teacher", content: Content | None =
         digest(checkpoint.path),
         checkpoint.step,
         whose,
-        run=absolute(run.path),
+        run=absolute(run.address),
         split=checkpoint.state.get("split_digest"),
     )
     return FrozenBackbone(network, trained, weights, content=content)

@@ -2,7 +2,6 @@
 out.
 """
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.allocator import keep_freed_memory
 from swath.runtime.checkpoint import Checkpoint, load_newest
 from swath.runtime.device import choose_device, choose_precision
+from swath.runtime.mirror import mirrored, work_folder
 from swath.runtime.ranks import Ranks, joined
 from swath.runtime.run import Run, check_same, claim
 
@@ -59,25 +59,27 @@ def run(config: PretrainConfig) -> Run | Estimate:
         DataError: the tiles or every checkpoint are damaged.
         TrainingError, MachineError, Stopped: as `Loop.go` says; what is saved stays saved.
     """
-    with joined(choose_device(), backend=config.backend, run=config.out) as ranks:
+    with joined(choose_device(), backend=config.backend, run=work_folder(config.out)) as ranks:
         _check_shares(config, ranks)
         if ranks.device.type == "cpu":
             keep_freed_memory()
         tiles = _open(config, ranks)
         if config.dry_run:
             return _estimate(config, tiles)
-        with claim(config.out) if ranks.first else contextlib.nullcontext(False) as exists:
+        if not ranks.first:
+            return _go(config, tiles, exists=False)
+        with mirrored(config.out), claim(work_folder(config.out)) as exists:
             return _go(config, tiles, exists=exists)
 
 
 def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
     """Train in the folder that the first rank has claimed; `exists` says whether it found a run there."""
-    ranks = tiles.ranks
+    ranks, folder = tiles.ranks, work_folder(config.out)
     asked = config.model_dump(mode="json") | {
         "bands": ",".join(tiles.store.format.bands),
         "pack": tiles.store.digest,
     }
-    found = _reopen(config.out, asked) if exists else None
+    found = _reopen(folder, asked) if exists else None
     checkpoint = ranks.from_first(load_newest(found.checkpoints) if found else None)
     if checkpoint:  # imported weights see pixels by other statistics than the pack's
         tiles.store.format = TileFormat.from_json(checkpoint.state["tiles"])
@@ -92,7 +94,7 @@ def _go(config: PretrainConfig, tiles: Input, *, exists: bool) -> Run:
     if found is None:
         resolved = {"tiles": absolute(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
         create = Run.create if ranks.first else Run.elsewhere
-        found = create(config.out, resolved, command=command_line("pretrain", config))
+        found = create(folder, resolved, command=command_line("pretrain", config))
     return _train(found, trainer, tiles, start=start, config=config)
 
 

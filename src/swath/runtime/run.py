@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from swath.errors import DataError, UsageError
 from swath.files import disk_errors, file_aside, read_json, write_json
+from swath.location import Location, location
 from swath.runtime.checkpoint import Checkpoint, load_newest, state_hash
 from swath.runtime.env import environment
 from swath.runtime.lock import LOCK_NAME, RunLock
@@ -24,6 +25,8 @@ from swath.settings_file import plain_value, read_settings, settings_text
 
 LAYOUT = 1
 _MARK = "swath_run"
+CONFIG, CHECKPOINTS = "config.yaml", "checkpoints"
+ADDRESS = ".address"  # in the copy of a run that lies on S3: where that is
 _MISSING = "(not set)"
 
 
@@ -33,7 +36,7 @@ class Run:
     def __init__(self, path: Path, config: dict[str, object]) -> None:
         self.path = path
         self.config = config
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
 
     @classmethod
     def create(cls, path: Path, resolved: Mapping[str, object], *, command: str) -> Self:
@@ -78,6 +81,12 @@ class Run:
         return cls(path, config)
 
     @property
+    def address(self) -> Location:
+        """Where the run lies: on S3, where `path` is a copy for this while."""
+        stored = self.path / ADDRESS
+        return location(stored.read_text(encoding="utf-8")) if stored.is_file() else self.path
+
+    @property
     def asked(self) -> dict[str, object]:
         """What the user asked for when the run was started, and what identifies its tiles."""
         return self._section("asked")
@@ -114,7 +123,7 @@ class Run:
         rows, checkpoint = self.metrics(), self.checkpoint()
         last = rows[-1] if rows else {}
         return {
-            "run": str(self.path),
+            "run": str(self.address),
             "method": checkpoint.state.get("method"),
             "steps": checkpoint.step,
             "samples": checkpoint.state.get("samples"),
@@ -141,7 +150,7 @@ class Run:
         rate = "" if s["images_per_s"] is None else f", {s['images_per_s']:.0f} images/s"
         wait = "" if s["data_wait_share"] is None else f" ({s['data_wait_share']:.1%} waiting for data)"
         loss = "" if s["loss"] is None else f", loss {s['loss']:.4f}"
-        return [f"{self.path}: {s['steps']} steps, {s['samples']} samples{loss}{rate}{wait}"]
+        return [f"{s['run']}: {s['steps']} steps, {s['samples']} samples{loss}{rate}{wait}"]
 
 
 def holds_run(path: Path) -> bool:
@@ -245,7 +254,9 @@ def _is_left_by_start(path: Path) -> bool:
         return path.is_dir() and not any(path.iterdir())
     if path.name == "logs":  # stacks of ranks that hung before there was a run
         return path.is_dir() and all(re.fullmatch(r"rank\d+\.err", file.name) for file in path.iterdir())
-    return path.name == LOCK_NAME or re.fullmatch(r"\.config\.yaml\.\d+\.tmp", path.name) is not None
+    if path.name in {LOCK_NAME, ADDRESS}:
+        return True
+    return re.fullmatch(r"\.config\.yaml\.\d+\.tmp", path.name) is not None
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -1,9 +1,11 @@
 """Stage: run + tiles -> features.parquet. Frozen features are computed once; all that follows reads them."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath import storage
 from swath.config import EmbedConfig
 from swath.config.settings import part_of
 from swath.data.store import TileStore
@@ -13,7 +15,9 @@ from swath.features.content import Content
 from swath.features.embedding import embed
 from swath.features.table import about
 from swath.files import check_output
+from swath.location import Location, S3Path
 from swath.results import Result
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 
 
@@ -23,7 +27,7 @@ class EmbedResult(Result):
     tiles had no features there yet; `images_per_s` is None where all had.
     """
 
-    out: Path
+    out: Location
     tiles: int
     computed: int
     dim: int
@@ -41,14 +45,16 @@ def run(config: EmbedConfig) -> EmbedResult:
     """
     store = TileStore(config.tiles)
     content = Content(config.features, config.blocks)
-    backbone = open_backbone(Run.open(config.run), whose=config.weights, content=content)
+    with run_here(config.run) as folder:
+        backbone = open_backbone(Run.open(folder), whose=config.weights, content=content)
     if config.other_data:
         backbone = backbone.for_other_data(store.format, where=str(store.path))
     check_output(config.out, begins=b"PAR1")
-    _check_is_not_of_another_run(config.out, backbone.weights)
     started = time.perf_counter()
     rows = _rows(len(store), config)
-    computed = embed(config.out, store, backbone, batch_size=config.batch_size, rows=rows)
+    with _here(config.out) as out:
+        _check_is_not_of_another_run(out, backbone.weights)
+        computed = embed(out, store, backbone, batch_size=config.batch_size, rows=rows)
     return EmbedResult(
         out=config.out,
         tiles=len(rows),
@@ -57,6 +63,11 @@ def run(config: EmbedConfig) -> EmbedResult:
         images_per_s=computed / (time.perf_counter() - started) if computed else None,
         digest=backbone.weights.checkpoint,
     )
+
+
+def _here(out: Location) -> contextlib.AbstractContextManager[Path]:
+    """The file to write; one on S3 is made here, all of it, and then put there."""
+    return storage.object_aside(out) if isinstance(out, S3Path) else contextlib.nullcontext(out)
 
 
 def _check_is_not_of_another_run(path: Path, weights: Weights) -> None:

@@ -6,6 +6,7 @@ the pretrained network are judged by the same probe on the same tiles.
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from swath.config import ProbeConfig
@@ -15,6 +16,7 @@ from swath.features.content import Content
 from swath.features.embedding import kept_features, warn_of_other_split
 from swath.features.head import Contract, head_path, save_head
 from swath.files import check_output, write_json
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 from swath.scores.intervals import Resampling
 from swath.transfer import segmentation
@@ -39,18 +41,23 @@ def run(config: ProbeConfig) -> ProbeResult | SegmentationResult:
         DataError: the tiles do not fit the run or are damaged, or the labels hold nothing to learn or score.
         MachineError: the disk is full.
     """
-    if config.task == "segmentation":
-        return segmentation.run(config)
+    with run_here(config.run) as folder:
+        return segmentation.run(config, folder) if config.task == "segmentation" else _run(config, folder)
+
+
+def _run(config: ProbeConfig, folder: Path) -> ProbeResult:
+    """`folder` is that of the run, or a copy."""
     store = TileStore(config.tiles)
     examples = labelled_examples(store)
-    backbone = _backbone(config, store)
+    backbone = _backbone(config, store, folder)
     exam = exam_of(examples, config)
-    out = config.out or config.run / f"probe-{'dino' if config.recipe == 'dino' else config.task}.json"
+    file_name = f"probe-{'dino' if config.recipe == 'dino' else config.task}.json"
+    out = config.out or folder / file_name
     check_output(out, begins=b"{")
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
     say_absent(examples, labels)
     curves = {}
-    for name, learn in _contestants(config, store, examples, backbone):
+    for name, learn in _contestants(config, store, examples, (backbone, folder)):
         log.info("%s probe on %s", config.task, name)
         curves[name] = Curve(name, tuple(measure(learn, examples, exam, labels)), config.seed)
     result = ProbeResult(
@@ -63,7 +70,7 @@ def run(config: ProbeConfig) -> ProbeResult | SegmentationResult:
         settings=curves[PRETRAINED].rows[-1].settings | {"weights": config.weights} | exam.describe(),
         details=_details(examples, backbone, curves),
         digests=_digests(backbone, store),
-        out=out,
+        out=config.out or config.run / file_name,
     )
     if (probe := curves[PRETRAINED].rows[-1].probe) is not None:
         contract = Contract.of(backbone, examples.vocabulary, split=store.split_digest, given=store.format)
@@ -85,8 +92,8 @@ def exam_of(examples: Examples, config: Any) -> Exam:
     )
 
 
-def _backbone(config: ProbeConfig, store: TileStore) -> FrozenBackbone:
-    found = open_backbone(Run.open(config.run), whose=config.weights)
+def _backbone(config: ProbeConfig, store: TileStore, folder: Path) -> FrozenBackbone:
+    found = open_backbone(Run.open(folder), whose=config.weights)
     dino = config.recipe == "dino"
     blocks = config.blocks or (min(_DINO_BLOCKS, found.network.shape.depth) if dino else 1)
     found = found.with_content(Content(config.features or ("cls" if dino else "both"), blocks))
@@ -99,9 +106,10 @@ def _backbone(config: ProbeConfig, store: TileStore) -> FrozenBackbone:
 
 
 def _contestants(
-    config: ProbeConfig, store: TileStore, examples: Examples, backbone: FrozenBackbone
+    config: ProbeConfig, store: TileStore, examples: Examples, of_run: tuple[FrozenBackbone, Path]
 ) -> Iterator[tuple[str, Learn]]:
     """Name and probe of each, the features of one in memory at a time; random crops need a network."""
+    backbone, folder = of_run
     fresh = untrained(backbone)
     if config.recipe == "dino":
         yield UNTRAINED, lambda part: by_dino_recipe(fresh, store, part, seed=config.seed)
@@ -113,7 +121,7 @@ def _contestants(
         (UNTRAINED, fresh, "features-untrained"),
         (PRETRAINED, backbone, "features" if config.weights == "teacher" else f"features-{config.weights}"),
     ):
-        path = config.run / f"{file}{network.file_tag}.parquet"
+        path = folder / f"{file}{network.file_tag}.parquet"
         yield name, _learner(kept_features(path, store, network, examples.rows), config, examples)
 
 

@@ -1,9 +1,9 @@
 """What a probe found: a table for a reader, plain values for a program."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from swath.location import Location
 from swath.results import Result
 from swath.transfer.baselines import PRETRAINED, UNTRAINED
 from swath.transfer.fractions import percent
@@ -38,7 +38,7 @@ class ProbeResult(Result):
     settings: dict[str, Any]
     details: dict[str, Any]
     digests: dict[str, str]
-    out: Path
+    out: Location
 
     def lines(self) -> list[str]:
         """The table for a reader."""

@@ -112,7 +112,9 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
     for name in stage.model_fields:
         if name not in asked.model_fields_set or name in JobConfig.model_fields:
             continue
-        stays = name == "out" or (direct and _reads_s3(stage.model_fields[name].annotation))
+        is_copied = how.beside_run and name == "run"
+        reads = direct and not is_copied and _reads_s3(stage.model_fields[name].annotation)
+        stays = name == "out" or reads
         values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels, how=how)
     if how.out:
         values["out"] = how.out

@@ -10,10 +10,11 @@ from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.files import file_aside
-from swath.location import location
+from swath.location import Location, location
 from swath.pages.page import page
 from swath.pages.pictures import Display
 from swath.results import Result
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 from swath.transfer.report.facts import read_run_facts, read_tile_facts
 from swath.transfer.report.headline import footer, masthead
@@ -21,6 +22,7 @@ from swath.transfer.report.leaks import leak_banner, read_leaks
 from swath.transfer.report.model_card import model_card
 from swath.transfer.report.sections import Inputs, sections
 
+_PAGE, _CARD = "report.html", "MODEL_CARD.md"
 log = logging.getLogger(__name__)
 
 
@@ -28,9 +30,9 @@ log = logging.getLogger(__name__)
 class ReportResult(Result):
     """Where the page lies and how large it is."""
 
-    out: Path
+    out: Location
     bytes: int
-    model_card: Path
+    model_card: Location
 
 
 def run(config: ReportConfig) -> ReportResult:
@@ -45,23 +47,29 @@ def run(config: ReportConfig) -> ReportResult:
         raise UsageError(
             f"{config.ladder} is not there; make it with: swath ladder TILES --runs {config.run}"
         )
-    inputs = _open(config)
-    out = config.out or config.run / "report.html"
+    with run_here(config.run) as folder:
+        size = _write(_open(config, folder), config.out or folder / _PAGE)
+    out = config.out or config.run / _PAGE
+    return ReportResult(out=out, bytes=size, model_card=out.with_name(_CARD))
+
+
+def _write(inputs: Inputs, out: Path) -> int:
+    """The page and the card; returns the bytes of the page."""
     text = page(
         f"swath report: {inputs.run.name}",
         masthead=masthead(inputs.run, inputs.tiles, banner=leak_banner(inputs.leaks)),
         sections=sections(inputs),
         footer=footer(inputs.run, inputs.tiles),
     )
-    card = out.with_name("MODEL_CARD.md")
+    card = out.with_name(_CARD)
     for path, content in ((out, text), (card, model_card(inputs.run, inputs.tiles))):
         with file_aside(path) as aside:
             aside.write_text(content, encoding="utf-8")
-    return ReportResult(out=out, bytes=out.stat().st_size, model_card=card)
+    return out.stat().st_size
 
 
-def _open(config: ReportConfig) -> Inputs:
-    opened = Run.open(config.run)
+def _open(config: ReportConfig, folder: Path) -> Inputs:
+    opened = Run.open(folder)
     stored = opened.config.get("tiles")
     if config.tiles is None and not isinstance(stored, str):
         raise UsageError(f"{config.run} does not say which tiles it was trained on; give them: --tiles TILES")
@@ -75,9 +83,9 @@ def _open(config: ReportConfig) -> Inputs:
         display=Display.of(store, _seen(backbone, store)),
         leaks=read_leaks(store),
         backbone=backbone,
-        features=config.run / "features.parquet",
+        features=folder / "features.parquet",
         ladder=config.ladder or Path(str(store.path)).with_name("ladder") / "ladder.json",
-        beside=(config.out or config.run / "report.html").parent,
+        beside=(config.out or folder / _PAGE).parent,
     )
 
 

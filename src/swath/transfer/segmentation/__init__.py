@@ -16,6 +16,7 @@ from swath.features.backbone import open_backbone, untrained
 from swath.features.embedding import warn_of_other_split
 from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
 from swath.files import check_output, write_json
+from swath.location import Location
 from swath.models.dense_head import DenseHead
 from swath.models.weights import save_weights
 from swath.results import Result
@@ -30,6 +31,7 @@ from swath.transfer.segmentation.picture import save_picture
 from swath.transfer.segmentation.predict import OVERLAP, predicted, tested
 
 BASELINES = (IMAGE_STATISTICS, UNTRAINED)
+_NAME = "probe-segmentation.json"
 log = logging.getLogger(__name__)
 
 
@@ -53,8 +55,8 @@ class SegmentationResult(Result):
     left_out: list[str]
     settings: dict[str, Any]
     digests: dict[str, str]
-    out: Path
-    picture: Path
+    out: Location
+    picture: Location
 
     def lines(self) -> list[str]:
         """The table for a reader."""
@@ -77,8 +79,9 @@ class SegmentationResult(Result):
         ]
 
 
-def run(config: ProbeConfig) -> SegmentationResult:
-    """Write RUN/probe-segmentation.json, the head (.safetensors) and a picture (.png) beside it.
+def run(config: ProbeConfig, folder: Path) -> SegmentationResult:
+    """Write RUN/probe-segmentation.json, the head (.safetensors) and a picture (.png) beside it; `folder` is
+    that of the run, or a copy.
 
     Raises:
         UsageError: `run` is not a run, or the tiles have no masks or no split `test`.
@@ -87,10 +90,10 @@ def run(config: ProbeConfig) -> SegmentationResult:
     """
     store = TileStore(config.tiles)
     tiles = masked_tiles(store)
-    backbone = open_backbone(Run.open(config.run), whose=config.weights)
+    backbone = open_backbone(Run.open(folder), whose=config.weights)
     backbone.check_fits(store.format, where=str(store.path))
     warn_of_other_split(backbone.weights, store)
-    out = config.out or config.run / "probe-segmentation.json"
+    out, address = config.out or folder / _NAME, config.out or config.run / _NAME
     check_output(out, begins=b"{")
     contestants: dict[str, TokenMaps] = {
         IMAGE_STATISTICS: CellStatistics(backbone),
@@ -123,11 +126,13 @@ def run(config: ProbeConfig) -> SegmentationResult:
             "index": store.index_digest,
             "split": store.split_digest,
         },
-        out=out,
-        picture=out.with_suffix(".png"),
+        out=address,
+        picture=address.with_name(f"{address.stem}.png"),
     )
     _save_head(out.with_suffix(".safetensors"), head, result, tiles.vocabulary)
-    save_picture(result.picture, tiles, lambda images: predicted(images, head, contestants[PRETRAINED]))
+    save_picture(
+        out.with_suffix(".png"), tiles, lambda images: predicted(images, head, contestants[PRETRAINED])
+    )
     write_json(out, result.to_json())
     return result
 

@@ -1,0 +1,206 @@
+"""A run in s3://: stopped, gone on with on another machine, written by one process, whole whatever fails."""
+
+import os
+import shutil
+import time
+from datetime import timedelta
+
+import boto3
+import flaky_s3
+import pytest
+import torch
+
+import swath
+from swath import storage
+from swath.copies import fetch_file, put_file
+from swath.errors import DataError, MachineError, UsageError
+from swath.runtime import lease, mirror
+from swath.runtime.checkpoint import load_newest, save_checkpoint
+from swath.runtime.lease import Head, Lease, read_head
+from swath.runtime.mirror import mirrored, run_here, work_folder
+from swath.runtime.run import Run
+
+STEPS = ("--steps", "12", "--save-every", "4")
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def place(moto_url, s3_at, machine, monkeypatch):
+    """As `s3`, on moto, from machine "a"; what waits and looks does so quickly."""
+    machine("a")
+    monkeypatch.setattr(lease, "SILENT_S", 0.3)
+    monkeypatch.setattr(lease, "LOOK_S", 0.02)
+    monkeypatch.setattr(mirror, "LOOK_S", 0.05)
+    monkeypatch.setattr(storage, "_RETRY_WITHIN", timedelta(seconds=0.2))
+    storage._opened.cache_clear()
+    yield s3_at(moto_url)
+    storage._opened.cache_clear()
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """`machine("b")`: from here on this is another machine, with a folder for temporary files of its own."""
+
+    def move(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+
+    return move
+
+
+def until(holds, within_s=20):
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_run_stopped_here_and_gone_on_with_elsewhere_is_the_run_never_stopped(
+    pretrain, place, machine, monkeypatch
+):
+    whole, out = pretrain(place("whole"), *STEPS), place("run")
+    monkeypatch.setenv("SWATH_FAULT", "stop@step=6")
+    assert pretrain(out, *STEPS).code == 143
+    monkeypatch.delenv("SWATH_FAULT")
+    assert read_head(out) == Head(None, read_head(out).beat, ("step-00000004", "step-00000007"))
+    machine("b")
+    ended = pretrain(out, *STEPS)
+    assert (ended.code, ended.json["run"]) == (0, str(out))
+    assert ended.json["state_hash"] == whole.json["state_hash"]
+    listed = {name.split("/")[1] for name in storage.list_files(out) if name.startswith("checkpoints/")}
+    assert listed == set(read_head(out).checkpoints)
+    with run_here(out) as folder:
+        assert [row["step"] for row in Run.open(folder).metrics()] == list(range(1, 13))
+        assert f"--out {out}" in (folder / "command.txt").read_text()
+
+
+def test_embed_probe_and_report_read_it_and_what_they_write_beside_it_is_there(
+    pretrain, packed, place, tmp_path
+):
+    out = place("run")
+    pretrain(out, "--steps", "2")
+    features = swath.embed(out, packed, out=place("features.parquet"))
+    with run_here(out) as folder:
+        assert features.digest == swath.embed(folder, packed, out=tmp_path / "f.parquet").digest
+    assert storage.read_bytes(place("features.parquet"))[:4] == b"PAR1"
+    assert str(swath.probe(out, packed, task="knn", rounds=100).out) == f"{out}/probe-knn.json"
+    assert str(swath.report(out, tiles=packed).out) == f"{out}/report.html"
+    assert {"probe-knn.json", "features.parquet", "report.html"} <= set(storage.list_files(out))
+
+
+def save(folder, step):
+    tensors = {name: {"w": torch.full((300,), float(step))} for name in ("student", "teacher")}
+    save_checkpoint(folder / "checkpoints", step=step, tensors=tensors, state={"step": step})
+
+
+def begun(folder):
+    Run.create(folder, {"asked": {}, "recipe": {}}, command="swath pretrain")
+
+
+def test_a_lost_connection_costs_one_copy_which_is_made_again(place, monkeypatch, caplog):
+    out, url = place("run"), os.environ["AWS_ENDPOINT_URL"]
+    with mirrored(out):
+        folder = work_folder(out)
+        begun(folder)
+        save(folder, 4)
+        until(lambda: read_head(out).checkpoints == ("step-00000004",))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
+        save(folder, 8)
+        until(lambda: "Training goes on; the copy is made again" in caplog.text)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert read_head(out).checkpoints[0] == "step-00000004"
+        until(lambda: read_head(out).checkpoints == ("step-00000004", "step-00000008"))
+    with run_here(out) as here:
+        assert load_newest(here / "checkpoints", repair=False).step == 8
+
+
+def test_what_could_not_be_copied_at_the_end_stays_here_and_is_gone_on_from(place, machine, monkeypatch):
+    out, url = place("run"), os.environ["AWS_ENDPOINT_URL"]
+
+    def train():
+        with mirrored(out):
+            begun(work_folder(out))
+            save(work_folder(out), 4)
+            until(lambda: read_head(out).checkpoints)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
+            save(work_folder(out), 8)
+
+    with pytest.raises(MachineError, match=r"What was not copied is in .*swath-runs") as caught:
+        train()
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with mirrored(out):  # its lease was not given back, and is silent
+        assert load_newest(work_folder(out) / "checkpoints").step == 8
+    machine("b")
+    with mirrored(out):
+        assert load_newest(work_folder(out) / "checkpoints").step == 8
+
+
+def test_a_second_writer_is_refused_and_one_that_was_taken_over_cannot_say_a_word(place, monkeypatch):
+    out, killed = place("run"), []
+    monkeypatch.setattr(lease.os, "kill", lambda *_: killed.append(1))
+    monkeypatch.setattr(lease, "BEAT_S", 0.05)
+    with Lease(out), pytest.raises(MachineError, match=r"in use by pid \d+ on host"), Lease(out):
+        pass
+    monkeypatch.setattr(lease, "BEAT_S", 1.2)
+    with Lease(out) as slow, Lease(out) as quick:
+        quick.publish(["step-00000004"])
+        with pytest.raises(MachineError, match="in use by"):
+            slow.publish(["step-00000008"])
+        until(lambda: slow.is_lost)
+    assert read_head(out).checkpoints == ("step-00000004",)
+
+
+def flip(path):
+    """Another byte at rest, under the hash of before."""
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+    stored = client.get_object(Bucket=path.bucket, Key=path.key)
+    content = bytearray(stored["Body"].read())
+    content[len(content) // 2] ^= 1
+    client.put_object(Bucket=path.bucket, Key=path.key, Body=bytes(content), Metadata=stored["Metadata"])
+
+
+def test_a_byte_flipped_at_rest_is_found_and_the_checkpoint_before_is_used(place, machine):
+    out = place("run")
+    with mirrored(out):
+        begun(work_folder(out))
+        for step in (4, 8):
+            save(work_folder(out), step)
+    flip(out / "checkpoints/step-00000008/teacher.safetensors")
+    machine("b")
+    with mirrored(out):
+        assert load_newest(work_folder(out) / "checkpoints").step == 4
+    assert storage.is_file(out / "checkpoints/step-00000008/teacher.safetensors"), "somebody may look at it"
+    flip(out / "config.yaml")
+    machine("c")
+    with pytest.raises(DataError, match=r"config.yaml: sha256 mismatch"), mirrored(out):
+        pass
+
+
+def test_a_byte_flipped_on_its_way_comes_again(place, tmp_path):
+    path, local = place("file"), tmp_path / "file"
+    local.write_bytes(b"x" * 5000)
+    put_file(local, path)
+    with flaky_s3.before(os.environ["AWS_ENDPOINT_URL"]) as server, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", server.url)
+        server.faults = ["flip", "flip"]
+        fetch_file(path, tmp_path / "back")
+        server.faults = ["flip"] * 3
+        with pytest.raises(DataError, match="sha256 mismatch"):
+            fetch_file(path, tmp_path / "bad")
+    assert (tmp_path / "back").read_bytes() == local.read_bytes()
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_run_copied_to_s3_by_other_means_is_read_and_nothing_is_no_run(place, tmp_path):
+    begun(tmp_path / "run")
+    save(tmp_path / "run", 4)
+    for file in (tmp_path / "run").rglob("*"):
+        if file.is_file():
+            with storage.object_aside(place("copied") / str(file.relative_to(tmp_path / "run"))) as aside:
+                shutil.copy(file, aside)
+    with run_here(place("copied")) as folder:
+        run = Run.open(folder)
+        assert (run.checkpoint().step, str(run.address)) == (4, str(place("copied")))
+    with pytest.raises(UsageError, match="is not a run"), run_here(place("nothing")):
+        pass
