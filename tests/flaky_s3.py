@@ -14,7 +14,7 @@ STALL_S = 6.0
 
 
 class FlakyS3(http.server.ThreadingHTTPServer):
-    """`faults` are used up by reads of objects, one each: 503, reset, short, stall, flip."""
+    """`faults` are used up by reads of objects, one each: a name below without its underscore."""
 
     daemon_threads = True
 
@@ -66,6 +66,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(503)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _denied(self, _answer: http.client.HTTPResponse, _content: bytes) -> None:
+        self._refuse("AccessDenied")
+
+    def _expired(self, _answer: http.client.HTTPResponse, _content: bytes) -> None:
+        self._refuse("ExpiredToken")
+
+    def _refuse(self, code: str) -> None:
+        said = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self.send_response(400 if code == "ExpiredToken" else 403)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
 
     def _reset(self, _answer: http.client.HTTPResponse, _content: bytes) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -21,9 +21,12 @@ _STARTS_WITHIN_S = 30
 
 
 @contextlib.contextmanager
-def seaweedfs(folder):
-    """Address of a server with one bucket, `bucket`; it refuses other keys than KEYS."""
-    ports = dict(zip(_NAMES, free_ports(len(_NAMES)), strict=True))
+def seaweedfs(folder, ports=None):
+    """Address of a server with one bucket, `bucket`; it refuses other keys than KEYS.
+
+    The same folder and ports are the same server, started again.
+    """
+    ports = dict(zip(_NAMES, ports or server_ports(), strict=True))
     credentials = {"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}
     identity = {"name": "tests", "credentials": [credentials], "actions": ["Admin", "Read", "Write", "List"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -83,6 +86,10 @@ def _make_bucket(url):
             if time.monotonic() > until_s:
                 raise
             time.sleep(0.1)
+
+
+def server_ports():
+    return free_ports(len(_NAMES))
 
 
 def free_ports(count):

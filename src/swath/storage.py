@@ -27,6 +27,7 @@ from swath.location import Location, S3Path
 _AT_ONCE = 32
 _TIMEOUT = timedelta(seconds=120)  # of one request; a stalled one is tried again
 _RETRY_WITHIN = timedelta(seconds=400)  # from the first try: three that stall, and one that does not
+_LANCE_RETRIES = 100  # with pauses that grow to seconds; it is the time that ends them
 _PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
@@ -160,8 +161,17 @@ class _S3Stream(io.RawIOBase):
 
 
 def lance_options(path: Location) -> dict[str, str] | None:
-    """What Lance has to be told beside the environment, which it reads as obstore does."""
-    return _plain_http() if isinstance(path, S3Path) else None
+    """What Lance has to be told beside the environment, which it reads as obstore does.
+
+    Alone it gives up after three tries, half a second after a server went away (tried).
+    """
+    if not isinstance(path, S3Path):
+        return None
+    patience = {
+        "client_max_retries": str(_LANCE_RETRIES),
+        "client_retry_timeout": str(round(_RETRY_WITHIN.total_seconds())),
+    }
+    return patience | _plain_http()
 
 
 @contextlib.contextmanager
@@ -189,7 +199,7 @@ def _in_words(path: S3Path, error: Exception) -> SwathError | None:
         return DataError(f"{path}: there is no bucket {path.bucket}. Check the name and AWS_ENDPOINT_URL.")
     if isinstance(error, FileNotFoundError) and error.errno is None:  # of obstore: Python's have a number
         return DataError(f"{path} does not exist. Look what is there: aws s3 ls {path.parent}/")
-    if isinstance(error, BaseError) or "S3 error" in text:
+    if isinstance(error, BaseError) or "S3 error" in text or "403 Forbidden" in text or code:
         return MachineError(f"{path}: {_refusal(path, code, text)}")
     return None
 

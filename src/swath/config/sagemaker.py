@@ -16,6 +16,7 @@ def _on_s3(value: Location) -> Location:
 
 
 OnS3 = Annotated[Location, AfterValidator(_on_s3)]
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 
 
 class JobConfig(Settings):
@@ -29,7 +30,7 @@ class JobConfig(Settings):
     """Region of jobs and image; that of the AWS profile or environment where not given."""
     job_name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")] | None = None
     """Name of the job, unique in the account; made of verb and time where not given."""
-    instance: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.g5.xlarge"
+    instance: InstanceType = "ml.g5.xlarge"
     """Type of the machines."""
     count: Annotated[int, Field(ge=1)] = 1
     """Number of machines; their GPUs share each batch."""

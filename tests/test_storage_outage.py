@@ -1,0 +1,76 @@
+"""Training from S3 while the server goes away and comes back, or its disk goes bad."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from s3_server import seaweedfs, server_ports
+
+from swath import storage
+from swath.cli import main
+from swath.location import S3Path
+from swath.runtime.run import Run
+
+pytestmark = pytest.mark.cloud
+TILES = S3Path("bucket", "tiles.lance")
+STEPS = ("--steps", "250", "--save-every", "1000")
+
+
+@pytest.fixture
+def server(tmp_path, s3_at):
+    """Starts a server, or starts it again as it was; the environment leads there."""
+    folder, ports = tmp_path / "weed", server_ports()
+    folder.mkdir()
+
+    def start():
+        s3_at(f"http://127.0.0.1:{ports[-1]}")
+        return seaweedfs(folder, ports)
+
+    return start
+
+
+def put(packed):
+    for file in packed.rglob("*"):
+        if file.is_file():
+            with storage.object_aside(TILES / file.relative_to(packed).as_posix()) as aside:
+                aside.write_bytes(file.read_bytes())
+
+
+def wait_until(is_so, *, within_s=90):
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_local_tiles(
+    server, packed, tiny, tmp_path
+):
+    words = [
+        sys.executable,
+        "-m",
+        "swath.cli",
+        "pretrain",
+        str(TILES),
+        "--out",
+        str(tmp_path / "run"),
+        *tiny,
+        *STEPS,
+    ]
+    log = tmp_path / "run/metrics.jsonl"
+    with server():
+        put(packed)
+        process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        wait_until(lambda: log.exists() and log.stat().st_size)
+    size = -1
+    while size != log.stat().st_size:  # what was read before the outage is used up, and a read waits
+        size = log.stat().st_size
+        time.sleep(3)
+    assert process.poll() is None
+    with server():
+        assert process.wait(120) == 0
+    assert main(["pretrain", str(packed), "--out", str(tmp_path / "local"), *tiny, *STEPS, "--quiet"]) == 0
+    hashes = [Run.open(tmp_path / name).summary["state_hash"] for name in ("run", "local")]
+    assert hashes[0] == hashes[1]
