@@ -73,9 +73,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _expired(self, _answer: http.client.HTTPResponse, _content: bytes) -> None:
         self._refuse("ExpiredToken")
 
+    def _moved(self, _answer: http.client.HTTPResponse, _content: bytes) -> None:
+        self._refuse("PermanentRedirect")
+
     def _refuse(self, code: str) -> None:
         said = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-        self.send_response(400 if code == "ExpiredToken" else 403)
+        self.send_response({"ExpiredToken": 400, "PermanentRedirect": 301}.get(code, 403))
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)

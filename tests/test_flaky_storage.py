@@ -104,6 +104,16 @@ IN_THE_MIDDLE = {
 }
 
 
+def test_a_bucket_of_another_region_is_said_as_such(packed, flaky):
+    server, place = flaky
+    tiles = put(packed, place("tiles.lance"))
+    server.faults = ["moved"] * 50
+    with pytest.raises(MachineError, match="in another region; set AWS_REGION"):
+        storage.read_bytes(tiles / next(storage.list_files(tiles)))
+    with pytest.raises(MachineError, match="in another region; set AWS_REGION"):
+        TileStore(tiles)
+
+
 @pytest.mark.parametrize("fault", ["denied", "expired"])
 def test_what_s3_refuses_of_packed_tiles_is_a_machine_error(packed, flaky, fault):
     server, place = flaky

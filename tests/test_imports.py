@@ -7,7 +7,17 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "swath"
 # Single files that every room may use.
-GROUND = {"copies", "errors", "files", "draws", "location", "results", "settings_file", "storage"}
+GROUND = {
+    "copies",
+    "errors",
+    "files",
+    "draws",
+    "location",
+    "redaction",
+    "results",
+    "settings_file",
+    "storage",
+}
 BELOW = {
     "config": {"errors"},
     "arguments": {"config"},
@@ -47,7 +57,8 @@ BELOW = {
     "location": {"errors"},
     "results": {"location"},
     "settings_file": {"errors", "location"},
-    "storage": {"errors", "location"},
+    "redaction": set(),
+    "storage": {"errors", "location", "redaction"},
 }
 EVERYTHING = {"__init__", "cli"}
 

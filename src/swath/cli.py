@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath.errors import MachineError, Stopped, SwathError, UsageError, did_you_mean, is_out_of_memory
+from swath.redaction import redacted
 
 _CLOSED_PIPE = 141  # as the shell says of a process that SIGPIPE ended
 
@@ -245,18 +246,19 @@ class _ToStandardError(logging.Handler):
     """Looks up sys.stderr at every line, so that lines go above a progress bar that has taken its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(redacted(self.format(record)), file=sys.stderr)
 
 
 def _refuse(error: SwathError, switches: Switches) -> int:
     if switches.debug:
-        traceback.print_exc()
+        print(redacted(traceback.format_exc()), end="", file=sys.stderr)
     if importlib.import_module("swath.runtime.last_words").leave(error):
         return error.exit_code
-    for line in str(error).splitlines():
+    said = redacted(str(error))
+    for line in said.splitlines():
         print(f"swath: {line}", file=sys.stderr)
     if switches.json:
-        print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+        print(json.dumps({"error": said, "exit_code": error.exit_code}))
     return error.exit_code
 
 

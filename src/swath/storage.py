@@ -23,6 +23,7 @@ from obstore.store import S3Store
 
 from swath.errors import DataError, MachineError, SwathError
 from swath.location import Location, S3Path
+from swath.redaction import redacted
 
 _AT_ONCE = 32
 _TIMEOUT = timedelta(seconds=120)  # of one request; a stalled one is tried again
@@ -31,8 +32,8 @@ _LANCE_RETRIES = 100  # with pauses that grow to seconds; it is the time that en
 _PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
+_ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
 _FROM_THE_MACHINE = ("169.254.", "fd00:ec2::254", "credential")  # where obstore looks when no keys are set
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 
 def read_bytes(path: Location) -> bytes:
@@ -216,21 +217,19 @@ def _refusal(path: S3Path, code: str, text: str) -> str:
             f"S3 refuses the credentials ({code}). "
             "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
         )
+    if code in _ELSEWHERE or "301 Moved" in text or "redirect without LOCATION" in text:
+        return f"bucket {path.bucket} is in another region; set AWS_REGION to it."
     if "403 Forbidden" in text:
         return (
             f"access denied ({code or '403'}). Check that the credentials are right, and that they may read, "
             f"list and write in bucket {path.bucket}."
         )
-    return f"S3 answers {code or _redacted(text)}. Check AWS_ENDPOINT_URL and AWS_REGION."
+    return f"S3 answers {code or _on_one_line(text)}. Check AWS_ENDPOINT_URL and AWS_REGION."
 
 
-def _redacted(text: str) -> str:
+def _on_one_line(text: str) -> str:
     line = " ".join(text.split("Debug source:", maxsplit=1)[0].split())
-    line = re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", line)
-    for name in _SECRETS:
-        if value := os.environ.get(name):
-            line = line.replace(value, f"[{name}]")
-    return line[:300]
+    return redacted(re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", line))[:300]
 
 
 def store_of(path: S3Path) -> S3Store:

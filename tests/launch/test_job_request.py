@@ -106,6 +106,15 @@ def test_the_check_would_see_a_wrong_name_and_a_long_word():
     assert list(broken({"AlgorithmSpecification": {"ContainerEntrypoint": ["x" * 257]}}, shape))
 
 
+@pytest.mark.parametrize("words", MORE, ids=lambda words: words[0])
+def test_channels_have_no_hyphens_which_clients_of_aws_cannot_make_variables_of(capsys, words):
+    request = request_of(capsys, *words)
+    names = [c["ChannelName"] for c in request.get("InputDataConfig", [])]
+    names += [c["InputName"] for c in request.get("ProcessingInputs", [])]
+    assert names
+    assert all(re.fullmatch("[a-z0-9_]+", name) for name in names)
+
+
 def test_every_channel_says_its_own_input_mode(capsys):
     request = request_of(capsys, *MORE[0])
     assert {c["ChannelName"]: c["InputMode"] for c in request["InputDataConfig"]} == {

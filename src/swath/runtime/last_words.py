@@ -13,6 +13,7 @@ from swath.errors import (
     TrainingError,
     UsageError,
 )
+from swath.redaction import redacted
 
 LAUNCHED = "SWATH_LAUNCHED"  # tells a process that its launcher speaks for it
 _FILE = "TORCHELASTIC_ERROR_FILE"
@@ -27,7 +28,7 @@ def leave(error: SwathError) -> bool:
     path = os.environ.get(_FILE)
     if path:
         extra = {"py_callstack": "", "timestamp": "0", "kind": type(error).__name__}
-        about = {"message": str(error), "errorCode": error.exit_code, "extraInfo": extra}
+        about = {"message": redacted(str(error)), "errorCode": error.exit_code, "extraInfo": extra}
         Path(path).write_text(json.dumps({"message": about}), encoding="utf-8")
     return bool(path) and LAUNCHED in os.environ
 

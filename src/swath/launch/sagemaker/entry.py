@@ -18,6 +18,7 @@ from swath.launch.sagemaker.container import PORT, Container, base_folder
 from swath.launch.sagemaker.first_process import STOPPED, say, supervised
 from swath.launch.sagemaker.metrics import Follower
 from swath.launch.sagemaker.stage_words import VERBS
+from swath.redaction import redacted
 from swath.runtime.lock import LOCK_NAME
 
 _REASON_CHARS = 1024
@@ -97,7 +98,7 @@ def _write_reason(base: Path, reason: str) -> None:
     folder = base / "output"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError), (folder / "failure").open("x", encoding="utf-8") as file:
-        file.write(reason[:_REASON_CHARS])
+        file.write(redacted(reason)[:_REASON_CHARS])
 
 
 def _gpus() -> int:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
+from swath.redaction import redacted
+
 STOPPED = 143
 _GRACE_S = 105.0
 
@@ -59,5 +61,6 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
 
 
 def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    """To the log of the job, which is kept: without secrets."""
+    sys.stdout.write(redacted(line) + "\n")
     sys.stdout.flush()

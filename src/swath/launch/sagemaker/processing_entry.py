@@ -14,6 +14,7 @@ from swath.launch.sagemaker.container import Container, base_folder, words_of
 from swath.launch.sagemaker.first_process import STOPPED, say, supervised
 from swath.launch.sagemaker.parts import BAD_SCENES, part_name
 from swath.launch.sagemaker.stage_words import VERBS
+from swath.redaction import redacted
 
 _MESSAGE_CHARS = 1024
 _ON_S3 = "s3://"
@@ -79,7 +80,7 @@ def _is_empty(place: str) -> bool:
 def _leave_message(text: str) -> None:
     folder = base_folder() / "output"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "message").write_text(text[:_MESSAGE_CHARS], encoding="utf-8")
+    (folder / "message").write_text(redacted(text)[:_MESSAGE_CHARS], encoding="utf-8")
 
 
 if __name__ == "__main__":

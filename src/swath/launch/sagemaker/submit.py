@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swath.config.sagemaker import JobConfig
+from swath.errors import UsageError
 from swath.launch.sagemaker.aws import Aws
 from swath.launch.sagemaker.job import Job, describe_job
 from swath.launch.sagemaker.limits import check_limits
@@ -14,6 +15,7 @@ from swath.launch.sagemaker.stage_words import stage_words
 from swath.launch.sagemaker.tables import Price, price_of, read_tables
 from swath.launch.sagemaker.wheel import code_files
 from swath.location import S3Path
+from swath.redaction import places_of_secrets
 from swath.results import Result
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
     aws = Aws(of_job.region)
     job = describe_job(words, of_job, region=aws.region, tables=tables)
     request = request_of(job)
+    _check_secrets(request)
     client = aws.client("sagemaker")
     check_limits(request, client.meta.service_model.operation_model(operation(job)).input_shape)
     files = code_files()
@@ -86,6 +89,15 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
         folder=str(job.folder),
         follow=f"swath sagemaker logs {job.name} --follow",
     )
+
+
+def _check_secrets(request: dict[str, Any]) -> None:
+    places = list(places_of_secrets(request))
+    if places:
+        raise UsageError(
+            f"{', '.join(places)} would hold a secret, which anybody who may describe the job can read; "
+            "leave it out, and let the role reach what the job needs"
+        )
 
 
 def _upload(aws: Aws, folder: S3Path, files: dict[str, bytes]) -> None:
