@@ -13,7 +13,8 @@ from typing import Any
 from swath.arguments import validate
 from swath.config.sagemaker import CostConfig, LogsConfig, OneJob, PlotConfig, ResultsConfig, StopConfig
 from swath.launch.sagemaker import costs, curves, following
-from swath.launch.sagemaker.found import ENDED
+from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.found import find_job
 from swath.launch.sagemaker.stage_words import asked_model
 from swath.launch.sagemaker.submit import DryRun, send
 
@@ -35,9 +36,10 @@ class Job:
 
     def wait(self, *, look_s: float = _LOOK_S) -> following.JobStatus:
         """Wait for its end, however long that takes; looks every `look_s` seconds."""
-        while (about := self.status()).status not in ENDED:
+        aws = Aws(self.region)
+        while not find_job(aws, self.name).has_ended:
             time.sleep(look_s)
-        return about
+        return self.status()
 
     def logs(self, *, follow: bool = False) -> following.Said:
         """Say its lines to the log `swath`."""

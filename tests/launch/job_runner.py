@@ -18,11 +18,13 @@ from training_runner import REGION, RunningJob
 
 __all__ = ["REGION", "RunningJob", "sagemaker_on_loopback"]
 
+RUNNING = {}  # by the names of jobs, threads to wait for: asking AWS again and again takes their processor
+
 
 @contextlib.contextmanager
 def sagemaker_on_loopback(runs_as=RunningJob):
     """Address of S3, SageMaker, logs and CloudWatch; jobs that still run are killed at the end."""
-    running = {}
+    running = RUNNING
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -42,7 +44,8 @@ def sagemaker_on_loopback(runs_as=RunningJob):
             boto3.client("s3", endpoint_url=url, region_name=REGION).create_bucket(Bucket="bucket")
             yield url
     finally:
-        for job in running.values():
+        while running:
+            _, job = running.popitem()
             job.kill()
             job.join(30)
         server.stop()

@@ -1,16 +1,12 @@
 """What is done with jobs by their names: one that ended well, one that failed, and mistakes."""
 
 import json
-import time
 
 import boto3
 import pytest
-from job_runner import REGION
+from job_runner import REGION, RUNNING
 
 from swath.cli import main
-from swath.config.sagemaker import OneJob
-from swath.launch.sagemaker.following import status
-from swath.launch.sagemaker.found import ENDED
 from swath.runtime.run import Run
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -36,10 +32,7 @@ def refused(capsys, *words):
 def ended(capsys, *words):
     """Send a job and wait for its end."""
     job = asked(capsys, *words, *ROLE)["job"]
-    deadline = time.monotonic() + 240
-    while status(OneJob(job=job)).status not in ENDED:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    RUNNING[job].join(240)
     return job
 
 
@@ -105,13 +98,6 @@ def test_a_job_that_fails_says_why_in_words(on_s3, tiny, capsys):
 def test_a_job_whose_data_is_missing_fails_before_it_starts(tiny, capsys):
     job = ended(capsys, "pretrain", "s3://bucket/nothing.lance", *tiny, "--steps", "6")
     assert "no S3 objects" in asked(capsys, "status", job)["reason"]
-
-
-def test_a_probe_job_leaves_a_run_with_scores(trained, on_s3, tmp_path, capsys):
-    job = ended(capsys, "probe", f"{STORE}/{trained}/output/model/run", on_s3, "--task", "knn")
-    assert asked(capsys, "status", job)["status"] == "Completed"
-    asked(capsys, "results", job, "--out", str(tmp_path / "run"))
-    assert json.loads((tmp_path / "run/probe-knn.json").read_text())["map_macro"]
 
 
 @pytest.mark.parametrize(

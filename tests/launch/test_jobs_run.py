@@ -4,11 +4,11 @@ import json
 import time
 
 import pytest
+from job_runner import RUNNING
 
 from swath.cli import main
 from swath.config.sagemaker import OneJob
 from swath.launch.sagemaker.following import status
-from swath.launch.sagemaker.found import ENDED
 from swath.runtime.run import Run
 
 ROLE = ("--role", "arn:aws:iam::123456789012:role/swath", "--store", "s3://bucket/jobs")
@@ -19,28 +19,33 @@ def send(capsys, *words):
     return json.loads(capsys.readouterr().out.splitlines()[-1])["job"]
 
 
-def wait_for(job, *, until=lambda about: about.status in ENDED, within_s=240):
-    deadline = time.monotonic() + within_s
-    while not until(about := status(OneJob(job=job))):
-        assert time.monotonic() < deadline, f"{job} is {about}"
-        time.sleep(0.2)
-    return about
+def end_of(job):
+    RUNNING[job].join(240)
+    return status(OneJob(job=job))
+
+
+def reached(job, step):
+    """Wait until the job has said so, or has ended."""
+    running = RUNNING[job]
+    while running.is_alive() and running.last("swath:step") < step:
+        time.sleep(0.05)
 
 
 @pytest.mark.usefixtures("aws")
 def test_a_run_stopped_on_sagemaker_and_gone_on_with_by_another_job_is_the_run_never_stopped(
     on_s3, packed, tiny, tmp_path, capsys
 ):
-    flags = [*tiny, "--steps", "60", "--save-every", "10", "--method", "dino"]
+    flags = [*tiny, "--steps", "24", "--save-every", "8", "--method", "dino"]
     whole = swath_pretrain(packed, tmp_path / "whole", flags)
-    first = send(capsys, "pretrain", on_s3, *flags, "--environment", "SWATH_FAULT=slow@step=30")
-    wait_for(first, until=lambda about: about.metrics.get("swath:step", 0) >= 12 or about.status in ENDED)
+    first = send(capsys, "pretrain", on_s3, *flags, "--environment", "SWATH_FAULT=slow@step=14")
+    reached(first, 12)
     assert main(["sagemaker", "stop", first]) == 0
-    assert wait_for(first).status == "Stopped"
+    assert end_of(first).status == "Stopped"
     stopped_at = fetched(first, tmp_path / "stopped", capsys).checkpoint().step
-    assert 12 <= stopped_at < 60
+    assert 12 <= stopped_at < 24
     second = send(capsys, "pretrain", on_s3, *flags, "--checkpoints", f"s3://bucket/jobs/{first}/checkpoints")
-    assert wait_for(second).status == "Completed", status(OneJob(job=second)).reason
+    ended = end_of(second)
+    assert ended.status == "Completed", ended.reason
     gone_on = fetched(second, tmp_path / "gone-on", capsys)
     assert gone_on.summary["state_hash"] == whole.summary["state_hash"]
     steps = [row["step"] for row in gone_on.metrics()]

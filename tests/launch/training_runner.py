@@ -23,13 +23,22 @@ from pathlib import Path
 import boto3
 from moto.core.utils import utcnow
 
+from swath.augment import kernels
+
 GROUP = "/aws/sagemaker/TrainingJobs"
 GRACE_S = 20.0
 REGION = "us-east-1"
+_AUGMENT = Path(kernels.__file__).parent
+# What the kernels were compiled to here, ten seconds of work, is kept by the time of their source.
+_COMPILED = """there="$SHIPPED/swath/augment"
+    touch -r "{augment}/kernels.py" "$there/kernels.py" && mkdir "$there/__pycache__" &&
+        cp "{augment}"/__pycache__/kernels.*.nb[ic] "$there/__pycache__" 2> /dev/null"""
 _PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m pip" ]; then
     for wheel; do :; done
-    exec {python} -m zipfile -e "$wheel" "$SHIPPED"
+    {python} -m zipfile -e "$wheel" "$SHIPPED" || exit
+    {compiled}
+    exit 0
 fi
 PYTHONPATH="$SHIPPED" exec {python} "$@"
 """
@@ -148,7 +157,7 @@ class RunningJob(threading.Thread):
 
     def _environment(self):
         shim = self._folder("bin") / "python3"
-        shim.write_text(_PYTHON.format(python=sys.executable))
+        shim.write_text(_PYTHON.format(python=sys.executable, compiled=_COMPILED.format(augment=_AUGMENT)))
         shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
         keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         return {
@@ -173,17 +182,21 @@ class RunningJob(threading.Thread):
         for line in self.process.stdout:
             event = {"timestamp": int(time.time() * 1000), "message": line.rstrip("\n") or " "}
             logs.put_log_events(logGroupName=self.group, logStreamName=stream, logEvents=[event])
-            for name, pattern in patterns:
-                if found := pattern.search(line):
-                    self._measured(name, float(found[1]))
+            found = {name: match for name, pattern in patterns if (match := pattern.search(line))}
+            if found:
+                self._measured({name: float(match[1]) for name, match in found.items()})
 
-    def _measured(self, name, value):
-        kept = [row for row in self.job.final_metric_data_list if row["MetricName"] != name]
-        self.job.final_metric_data_list = [*kept, {"MetricName": name, "Value": value, "Timestamp": utcnow()}]
-        host = [{"Name": "Host", "Value": f"{self.name}/{self.host}"}]
-        self._client("cloudwatch").put_metric_data(
-            Namespace=GROUP, MetricData=[{"MetricName": name, "Dimensions": host, "Value": value}]
+    def last(self, name):
+        """The newest value of a metric, -1 where there is none."""
+        return next(
+            (row["Value"] for row in self.job.final_metric_data_list if row["MetricName"] == name), -1
         )
+
+    def _measured(self, values):
+        """What DescribeTrainingJob shows is the last of each."""
+        kept = [row for row in self.job.final_metric_data_list if row["MetricName"] not in values]
+        now = [{"MetricName": name, "Value": value, "Timestamp": utcnow()} for name, value in values.items()]
+        self.job.final_metric_data_list = [*kept, *now]
 
     def _copy_out(self):
         checkpoints = self.request.get("CheckpointConfig")
@@ -194,10 +207,11 @@ class RunningJob(threading.Thread):
 
     def _upload(self, folder, uri):
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        s3 = self._client("s3")
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 key = f"{prefix.rstrip('/')}/{path.relative_to(folder)}"
-                self._client("s3").upload_file(str(path), bucket, key)
+                s3.upload_file(str(path), bucket, key)
 
     def _end(self, code):
         self.job.training_end_time = utcnow()

@@ -40,10 +40,14 @@ class Aws:
         if found is None:
             raise UsageError("no AWS region: give --region, or set AWS_DEFAULT_REGION")
         self.region = found
+        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        with self.errors(service):
-            return self._session.client(service)
+        """One a service: to make one takes a third of a second, and its connections are used again."""
+        if service not in self._clients:
+            with self.errors(service):
+                self._clients[service] = self._session.client(service)
+        return self._clients[service]
 
     @contextlib.contextmanager
     def errors(self, what: str) -> Iterator[None]:
