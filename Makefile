@@ -55,6 +55,7 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 	$(BIN)/python benchmarks/bigearthnet_index.py --work $(BENCH) $(if $(GDF_PYTHON),--peer-python $(GDF_PYTHON))
 	$(BIN)/python benchmarks/scaling.py --work $(BENCH)
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python -W ignore benchmarks/cloud.py
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/feeding.py --peer $(PEER))

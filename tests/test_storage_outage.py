@@ -15,7 +15,7 @@ from swath.runtime.run import Run
 
 pytestmark = pytest.mark.cloud
 TILES = S3Path("bucket", "tiles.lance")
-STEPS = ("--steps", "250", "--save-every", "1000")
+STEPS = ("--steps", "250", "--save-every", "1000", "--order", "blocks")
 
 
 @pytest.fixture

@@ -64,3 +64,20 @@ def test_the_caller_may_write_into_what_it_gets():
 def test_impossible_requests_are_refused(cursor, count, n):
     with pytest.raises(ValueError, match="cannot take"):
         sample_at(cursor, count, n=n, seed=0)
+
+
+def test_blocks_are_one_permutation_after_another_and_the_same_however_cut():
+    positions, epochs = sample_at(0, 2_500, n=1_100, seed=5, order="blocks")
+    for epoch in range(2):
+        assert sorted(positions[epochs == epoch].tolist()) == list(range(1_100))
+    assert positions[:1_100].tolist() != positions[1_100:2_200].tolist()
+    pieces = [sample_at(cursor, 50, n=1_100, seed=5, order="blocks")[0] for cursor in range(0, 2_500, 50)]
+    assert np.concatenate(pieces).tolist() == positions.tolist()
+
+
+def test_a_window_of_blocks_is_few_stretches_of_the_pack_in_no_order():
+    positions, _ = sample_at(512, 512, n=8_000, seed=1, order="blocks")
+    assert len(set((positions // 64).tolist())) == 8
+    assert abs(np.corrcoef(np.arange(512), positions)[0, 1]) < 0.2
+    batch = positions[:64]
+    assert len(set((batch // 64).tolist())) == 8, "every batch sees every block of its window"

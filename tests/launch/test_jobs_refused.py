@@ -1,6 +1,7 @@
 """What AWS refuses of a job, each in one line with its exit code; and secrets, which never leave."""
 
 import json
+import subprocess
 import sys
 
 import botocore.client
@@ -93,3 +94,15 @@ def test_what_a_command_says_of_a_password_in_an_address_is_without_it(capsys, t
     output = capsys.readouterr()
     assert SECRET not in output.out + output.err
     assert json.loads(output.out.splitlines()[-1])["exit_code"] == 2
+
+
+@pytest.mark.parametrize("words", ["--help", "pretrain --help"])
+def test_help_on_jobs_imports_nothing_heavy(words):
+    heavy = "{'torch', 'boto3', 'botocore', 'pyarrow', 'lance', 'rasterio'}"
+    code = (
+        "import sys, time; from swath.cli import main; "
+        f"main(['sagemaker', *{words.split()!r}]); found = {heavy} & set(sys.modules); "
+        "sys.exit(f'{found} after {time.process_time():.2f} s' if found or time.process_time() > 1.5 else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

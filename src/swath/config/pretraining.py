@@ -36,6 +36,9 @@ class PretrainConfig(Settings):
     """Number of steps that fit into this time, from a rate measured at the start."""
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Tiles a step."""
+    order: Literal["shuffled", "blocks"] | None = None
+    """shuffled: over the whole pack; blocks: 64 neighbours of the pack at a time, 8 such blocks shuffled
+    together, so that S3 is asked seldom. blocks for tiles on S3, shuffled for others, where not given."""
     lr: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate for a batch of 256; scaled by batch_size / 256."""
     out_dim: Annotated[int, Field(ge=2)] | None = None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from swath.data.sampler import sample_at
+from swath.data.sampler import Order, sample_at
 from swath.data.store import TileStore
 from swath.errors import DataError
 
@@ -74,6 +74,7 @@ class Loader:
         steps: int,
         cursor: int = 0,
         share: slice = slice(None),
+        order: Order = "shuffled",
     ) -> None:
         if not len(rows):
             raise DataError(f"{store.path} has no tiles to load: none is in the split that was asked for")
@@ -84,6 +85,7 @@ class Loader:
         self._steps = steps
         self._cursor = cursor
         self._share = share
+        self._order: Order = order
         tiles = len(range(*share.indices(batch_size)))
         rows_a_read = min(_ROWS_A_READ, _BYTES_A_READ // store.tile_bytes)
         self._batches_a_read = max(1, rows_a_read // tiles)
@@ -113,6 +115,7 @@ class Loader:
             steps * self._batch_size,
             n=len(self._rows),
             seed=self._seed,
+            order=self._order,
         )
         step_rows = self._rows[positions].reshape(steps, -1)
         step_epochs = epochs.reshape(steps, -1)

@@ -4,12 +4,13 @@ given.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from swath.config import PretrainConfig
 from swath.errors import UsageError
+from swath.location import S3Path
 from swath.models.position import PositionMode
 
 # Settings that the contrastive method does not have.
@@ -57,6 +58,7 @@ class Recipe(BaseModel):
     monitor_every: int
     log_every: int
     seed: int
+    order: Literal["shuffled", "blocks"] = "shuffled"
     precision: str
     reasons: dict[str, str]
 
@@ -99,6 +101,7 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
         reasons = {name: reason for name, reason in reasons.items() if name not in ONLY_DINO}
     recipe = Recipe(
         **chosen,
+        order=_order(asked, reasons),
         preset=asked.preset,
         batch_size=asked.batch_size,
         steps=steps,
@@ -112,6 +115,13 @@ def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: s
     _check_views(recipe, archive)
     _check_temperature(recipe)
     return recipe
+
+
+def _order(asked: PretrainConfig, reasons: dict[str, str]) -> Literal["shuffled", "blocks"]:
+    if asked.order is None and isinstance(asked.tiles, S3Path):
+        reasons["order"] = "tiles are on S3: neighbours are read together, a request for many tiles"
+        return "blocks"
+    return asked.order or "shuffled"
 
 
 def steps_of(asked: PretrainConfig, archive: Archive) -> int:

@@ -117,6 +117,7 @@ def _batches(trainer: Trainer, store: TileStore, step: int, *, count: int) -> Lo
         seed=recipe.seed,
         cursor=step * recipe.batch_size,
         steps=count,
+        order=recipe.order,
     )
 
 

@@ -196,6 +196,7 @@ def _loader(recipe: Recipe, tiles: Input, start_step: int) -> Loader:
         cursor=start_step * recipe.batch_size,
         steps=recipe.steps - start_step,
         share=tiles.ranks.share(recipe.batch_size),
+        order=recipe.order,
     )
 
 
