@@ -126,3 +126,12 @@ def test_a_run_is_verified_too_and_each_damaged_checkpoint_named(make_run):
         swath.verify(made.path)
     with pytest.raises(UsageError, match="neither a bundle nor a run"):
         swath.verify(made.path / "nothing")
+
+
+def test_a_folder_of_pickled_metadata_is_no_bundle_and_none_of_it_is_run(tmp_path):
+    """What torch's distributed checkpoints are: loading one would run the code in its `.metadata`."""
+    (tmp_path / "dcp").mkdir()
+    (tmp_path / "dcp" / ".metadata").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    for verb in (swath.load, swath.verify):
+        with pytest.raises(UsageError, match=r"is (not a|neither a) bundle"):
+            verb(tmp_path / "dcp")

@@ -31,7 +31,11 @@ class Seen:
     """Of B tiles: decisions (B, K) of the whole where the head gives them, and a map of them (B, K, m, m)."""
 
     decisions: Array | None
-    maps: Tensor | None
+    maps: Tensor
+
+    def of(self, numbers: list[int]) -> "Seen":
+        """Of some of them."""
+        return Seen(None if self.decisions is None else self.decisions[numbers], self.maps[numbers])
 
 
 class Head(Protocol):
@@ -99,7 +103,6 @@ class PixelHead:
         return Seen(None, self._head.to(tokens.device)(tokens).cpu())
 
     def answers(self, seen: Seen, *, tile_px: int) -> Floats:
-        assert seen.maps is not None
         return enlarged(seen.maps, tile_px).softmax(dim=1).numpy()
 
 

@@ -4,7 +4,7 @@ Legend: N tiles, C bands, H x W pixels of a tile, D numbers a feature, K classes
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -25,8 +25,10 @@ from swath.serve.bundle import folder
 from swath.serve.bundle.description import Description, Task
 from swath.serve.bundle.heads import Head, head_of
 from swath.serve.bundle.pixels import Tiles, grouped
+from swath.serve.bundle.tile_files import tile_in
 
 BATCH = 64
+TilePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 Floats = npt.NDArray[np.float32]
 
 
@@ -112,18 +114,23 @@ class Model:
     def class_names(self) -> tuple[str, ...]:
         return self.about.head.class_names if self.about.head else ()
 
-    def embed(self, tiles: Tiles, *, batch_size: int = BATCH) -> Floats:
+    def embed(self, tiles: Tiles | TilePaths, *, batch_size: int = BATCH) -> Floats:
         """(N, C, H, W) or (C, H, W) stored values (see `Model`) -> features (N, D) float32.
+
+        `tiles` may also be the path of a file that holds one tile (GeoTIFF, JPEG 2000, PNG, JPEG), of a
+        folder with one file a band, or a list of N such paths. Bands are found by their names and resampled
+        to `gsd_m`, and pixels without data filled, as `swath predict` does it.
 
         The numbers are those of `swath embed` for the same pixels.
 
         Raises:
-            DataError: tiles of another shape, type or unit; both sides are named.
+            UsageError: nothing is at a path.
+            DataError: tiles of other bands, another shape, type, resolution or unit; both sides are named.
         """
         seen = [self.backbone.of_images(images).numpy() for images in self._images(tiles, batch_size)]
         return np.concatenate(seen) if seen else np.empty((0, self.dim), np.float32)
 
-    def predict(self, tiles: Tiles, *, batch_size: int = BATCH) -> Prediction:
+    def predict(self, tiles: Tiles | TilePaths, *, batch_size: int = BATCH) -> Prediction:
         """What the head says of tiles as in `embed`; the numbers are those of `swath probe`.
 
         Raises:
@@ -143,11 +150,20 @@ class Model:
         none = np.empty((0, len(self.class_names)), np.float32)
         return Prediction(self.class_names, head.task, np.concatenate(said) if said else none)
 
-    def _images(self, tiles: Tiles, batch_size: int) -> Iterator[Tensor]:
+    def _images(self, tiles: Tiles | TilePaths, batch_size: int) -> Iterator[Tensor]:
         """Batches (B, C, S, S), standardised."""
+        if isinstance(tiles, str | PathLike | Sequence):
+            paths = [tiles] if isinstance(tiles, str | PathLike) else tiles
+            yield from self._images_in([Path(path) for path in paths], batch_size)
+            return
         groups, given = grouped(tiles, self.about.tiles)
         for start in range(0, len(groups[0]), batch_size):
             yield self.backbone.images([pixels[start : start + batch_size] for pixels in groups], given)
+
+    def _images_in(self, paths: list[Path], batch_size: int) -> Iterator[Tensor]:
+        for start in range(0, len(paths), batch_size):
+            some = paths[start : start + batch_size]
+            yield torch.cat([self.backbone.images(*tile_in(path, self.about.tiles)) for path in some])
 
 
 def load(path: str | PathLike[str]) -> Model:

@@ -9,7 +9,7 @@ from swath.models.weights import check_finite
 from swath.results import Result
 from swath.runtime.checkpoint import digest, read_checkpoint
 from swath.runtime.retention import newest_first
-from swath.runtime.run import Run, holds_run
+from swath.runtime.run import Run
 from swath.serve.bundle import folder
 from swath.serve.bundle.model import load
 
@@ -35,7 +35,7 @@ def run(config: VerifyConfig) -> VerifyResult:
     """
     if folder.is_bundle(config.path):
         return _bundle(config.path)
-    if not config.path.is_dir() or not holds_run(config.path):
+    if not (config.path / "config.yaml").is_file():
         raise UsageError(f"{config.path} is neither a bundle nor a run; give the folder of one")
     return _run(config.path)
 

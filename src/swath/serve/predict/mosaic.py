@@ -5,6 +5,7 @@ only then they become probabilities, as `swath probe --task segmentation` does w
 Legend: B windows, K classes, m cells along a side of a map, W columns of the scene, h rows that are done.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from swath.features.windows import edge_weight
 from swath.models.dense_head import enlarged
 
-Floats = npt.NDArray[np.float32]
+_AT_ONCE = 1 << 18  # numbers; 1 MB
 Holes = npt.NDArray[np.bool_]
 
 
@@ -40,33 +41,36 @@ class Mosaic:
         self._weight = edge_weight(side_px)
         self._top = 0
 
-    def begin_row(self, y: int, holes: Holes) -> Done | None:
-        """Windows at `y` follow; what lies above is done."""
-        done = self._finish(y - self._top) if y > self._top else None
-        width = holes.shape[1]
-        self._holes[:, :width] = holes
-        return done
+    def begin_row(self, y: int, holes: Holes) -> Iterator[Done]:
+        """Windows at `y` follow; what lies above is done, and must be taken before they come."""
+        yield from self._finish(y - self._top)
+        self._holes[:, : holes.shape[1]] = holes
 
     def add(self, y: int, xs: list[int], maps: Tensor) -> None:
         """Maps (B, K, m, m) of windows at `y` and each of `xs`."""
         assert y == self._top
-        for x, said in zip(xs, enlarged(maps, self._side) * self._weight, strict=True):
-            self._sum[..., x : x + self._side] += said
-            self._weights[:, x : x + self._side] += self._weight
+        for x, said in zip(xs, maps, strict=True):  # one by one: what is enlarged stays in the cache
+            columns = slice(x, x + self._side)
+            self._sum[..., columns].addcmul_(enlarged(said[None], self._side)[0], self._weight)
+            self._weights[:, columns] += self._weight
 
-    def end(self) -> Done:
+    def end(self) -> Iterator[Done]:
         """The rows of the last windows."""
         return self._finish(self._side)
 
-    def _finish(self, rows: int) -> Done:
-        weights = self._weights[:rows]
-        decisions = self._sum[:, :rows] / weights.clamp(min=torch.finfo(torch.float32).tiny)
-        done = Done(self._top, decisions, self._holes[:rows] | (weights == 0).numpy())
+    def _finish(self, rows: int) -> Iterator[Done]:
+        """A few rows at a time, as much as a cache holds."""
+        num_classes, _, width = self._sum.shape
+        step = max(1, _AT_ONCE // (num_classes * width))
+        for start in range(0, rows, step):
+            some = slice(start, min(start + step, rows))
+            weights = self._weights[some]
+            decisions = self._sum[:, some] / weights.clamp(min=torch.finfo(torch.float32).tiny)
+            yield Done(self._top + start, decisions, self._holes[some] | (weights == 0).numpy())
         for array in (self._sum, self._weights):
             _shift(array, rows)
         self._holes[: self._side - rows] = self._holes[rows:].copy()
         self._top += rows
-        return done
 
 
 def _shift(array: Any, rows: int) -> None:

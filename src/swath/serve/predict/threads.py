@@ -1,13 +1,17 @@
-"""Work that goes on beside the network: what is made ahead of it, and what is done behind it."""
+"""Work that goes on at the same time: what is read ahead of a network, and the network itself."""
 
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
 
 T = TypeVar("T")
+R = TypeVar("R")
 _WAIT_S = 0.1
 
 
@@ -16,7 +20,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], *, depth: int) -> Iterator[T]:
+def ahead(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
     """The same items, made in a thread, up to `depth` of them before they are asked for.
 
     An error of `items` is raised here, in its place. A consumer that stops early stops the thread.
@@ -52,43 +56,32 @@ def _make(items: Iterable[T], waiting: "queue.Queue[T | _End]", stop: threading.
         put(_End(error))
 
 
-class Behind(Generic[T]):
-    """`with Behind(work, depth=4) as behind: behind.put(item)`: `work` on each item, in order, in a thread.
+def in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Generator[R, None, None]:
+    """`work` on each item in one of `workers` threads; its results in the order of the items."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, "swath-work", torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
-    An error of `work` is raised by the next `put`, or at the end of the block.
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Within it torch keeps to one thread, here and in each thread of `in_order`.
+
+    An operation that is shared out over all processors waits for the slowest of them; where they have other
+    work too it is faster to give each processor batches of its own.
     """
-
-    def __init__(self, work: Callable[[T], None], *, depth: int) -> None:
-        self._work = work
-        self._waiting: queue.Queue[T | _End] = queue.Queue(depth)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._go, name="swath-behind", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def put(self, item: T) -> None:
-        while self._error is None:
-            with contextlib.suppress(queue.Full):
-                self._waiting.put(item, timeout=_WAIT_S)
-                return
-        raise self._error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._error = self._error or error  # what waits is dropped
-        self._waiting.put(_End())
-        self._thread.join()
-        if error is None and self._error is not None:
-            raise self._error
-
-    def _go(self) -> None:
-        while not isinstance(item := self._waiting.get(), _End):
-            if self._error is None:
-                try:
-                    self._work(item)
-                except BaseException as error:  # noqa: BLE001 -- raised in the thread that puts
-                    self._error = error
+    whole = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(whole)
