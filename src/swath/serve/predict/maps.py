@@ -75,7 +75,7 @@ def probabilities_of(decisions: Tensor, task: str) -> Tensor:
 
 def classes_of(probabilities: Tensor, task: str) -> Bytes:
     """(h, W) the likeliest class; NONE where several are possible and none is above 0.5."""
-    # A fifth of the time of torch's argmax over the first axis: there the first of the largest is sought.
+    # A third of the time of torch's argmax over the first axis: there the first of the largest is sought.
     best = probabilities.amax(dim=0)
     backwards = torch.arange(len(probabilities), 0, -1, dtype=torch.uint8)[:, None, None]  # K .. 1
     first = ((probabilities == best) * backwards).amax(dim=0)
