@@ -249,6 +249,8 @@ def fingerprint(path: Path) -> str:
 def _whole(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; make it with: swath embed RUN TILES --out FILE") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"

@@ -4,7 +4,7 @@ As DINO measures it (Caron et al. 2021, arXiv 2104.14294, appendix F; facebookre
 Legend: N train tiles, Q queries, D features, K classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -65,12 +65,23 @@ def nearest_in(
     parts = torch.split(asked, _QUERY_BLOCK)
     best = [(torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)) for part in parts]
     start = 0
-    for block in blocks:
-        keys = block.float()
+    for keys in _widened(blocks):
         best = [_better(found, part @ keys.T, start, k) for found, part in zip(best, parts, strict=True)]
-        start += len(block)
+        start += len(keys)
     similarities, rows = zip(*best, strict=True)
     return torch.cat(similarities), torch.cat(rows)
+
+
+def _widened(blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The same in float32; those of float16 one after another in the same memory, which is found once."""
+    memory = torch.empty(0)
+    for block in blocks:
+        if block.dtype == torch.float32:
+            yield block
+            continue
+        if memory.numel() < block.numel():
+            memory = torch.empty(block.numel())
+        yield memory[: block.numel()].view(block.shape).copy_(block)
 
 
 def _better(

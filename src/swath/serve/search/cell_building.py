@@ -61,19 +61,27 @@ def build_cells(path: Path, blocks: Iterable[Tensor], *, tiles: int, dim: int) -
     started, draw = time.monotonic(), np.random.default_rng(0)
     log.info("making the search index of %d tiles, once: %s", tiles, path)
     with folder_aside(path) as aside:
-        unit = _copied(aside / "by-row.f16", blocks, shape=(tiles, dim))
-        centres = _centres(unit, draw)
-        rows, starts = _in_cells(unit, centres)
-        with (aside / UNIT).open("wb") as stream:
-            for start in range(0, len(rows), _AT_ONCE):
-                stream.write(unit[rows[start : start + _AT_ONCE]].tobytes())
-        for name, values in ((CENTRES, centres), (STARTS, starts), (ROWS, rows)):
-            np.save(aside / name, values)
+        asked = _write_cells(aside, blocks, (tiles, dim), draw)
         write_json(aside / DESCRIBED, [])
-        asked = unit[draw.choice(rows, min(_QUERIES, len(rows)), replace=False)]
         write_json(aside / DESCRIBED, [asdict(depth) for depth in _depths(CellIndex(aside), asked)])
-        (aside / "by-row.f16").unlink()
     log.info("the search index is made, in %s", duration(time.monotonic() - started))
+
+
+def _write_cells(
+    folder: Path, blocks: Iterable[Tensor], shape: tuple[int, int], draw: np.random.Generator
+) -> Half:
+    """Write all but the depths, and return some of the tiles (Q, D)."""
+    by_row = folder / "by-row.f16"
+    unit = _copied(by_row, blocks, shape=shape)
+    centres = _centres(unit, draw)
+    rows, starts = _in_cells(unit, centres)
+    with (folder / UNIT).open("wb") as stream:
+        for start in range(0, len(rows), _AT_ONCE):
+            stream.write(unit[rows[start : start + _AT_ONCE]].tobytes())
+    for name, values in ((CENTRES, centres), (STARTS, starts), (ROWS, rows)):
+        np.save(folder / name, values)
+    by_row.unlink()
+    return np.array(unit[draw.choice(rows, min(_QUERIES, len(rows)), replace=False)])
 
 
 def _copied(path: Path, blocks: Iterable[Tensor], *, shape: tuple[int, int]) -> Half:
