@@ -47,6 +47,7 @@ def policy(config: PolicyConfig) -> Policies:
             _allow("FollowJobs", _JOB_ACTIONS, [arn.format(region=region) for arn in _JOBS]),
             _allow("ListJobs", _LIST_ACTIONS, "*"),
             _allow("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], _log_groups(region)),
+            _allow("CleanUpLogs", ["logs:DeleteLogStream"], _log_groups(region)),
             _pass_role(config.role),
             *_kms(config.kms_key),
         ),
