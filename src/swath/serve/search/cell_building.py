@@ -44,8 +44,10 @@ def kept_cells(features: Path, *, tiles: int, dim: int) -> CellIndex:
     if not path.exists():
         with RunLock(folder):
             for stale in folder.glob("*cells-*"):  # of other features, or of a process that was killed
-                shutil.rmtree(stale)
-            build_cells(path, unit_blocks(features), tiles=tiles, dim=dim)
+                if stale != path:
+                    shutil.rmtree(stale)
+            if not path.exists():  # another process may have made it meanwhile
+                build_cells(path, unit_blocks(features), tiles=tiles, dim=dim)
     return CellIndex(path)
 
 
@@ -98,6 +100,7 @@ def _centres(unit: Half, draw: np.random.Generator) -> npt.NDArray[np.float32]:
     """(C, D) of length one: as many as a cell has tiles."""
     count = max(1, round(len(unit) ** 0.5))
     sample = np.asarray(unit[np.sort(draw.permutation(len(unit))[: count * _EXAMPLES])], dtype=np.float32)
+    log.info("learning %d centres from %d tiles", count, len(sample))
     found = KMeans(count, init="random", n_init=1, max_iter=_ROUNDS, random_state=0).fit(sample)
     return unit_rows(found.cluster_centers_).numpy()
 
