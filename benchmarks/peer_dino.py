@@ -177,9 +177,15 @@ class PeerTraining:
 
 
 def batches(tiles: TrainTiles, batch_size: int) -> Iterator[list[Tensor]]:
-    """Views of one batch after another, epoch after epoch in a new order, the rest of each epoch dropped."""
+    """Views of one batch after another, epoch after epoch in a new order, the rest of each epoch dropped;
+    made by a worker a thread.
+    """
     if len(tiles) < batch_size:
         sys.exit(f"{len(tiles)} training tiles make no batch of {batch_size}; give --batch_size_per_gpu")
-    loader = DataLoader(tiles, batch_size=batch_size, shuffle=True, drop_last=True)
+    workers = torch.get_num_threads()
+    loader = DataLoader(
+        tiles, batch_size=batch_size, shuffle=True, drop_last=True, num_workers=workers,
+        multiprocessing_context="spawn", persistent_workers=True,
+    )  # fmt: skip
     while True:
         yield from loader
