@@ -22,9 +22,12 @@ NOT_PASSED = "User: arn:aws:iam::1:user/me is not authorized to perform: iam:Pas
 def refused(monkeypatch, capsys):
     """Answer one operation with an error; exit code and the one line that a command says."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    whole = botocore.client.BaseClient._make_api_call
 
     def refused(words, operation="", code="", message=""):
-        def answered(_client, asked, _parameters):
+        def answered(client, asked, parameters):
+            if "127.0.0.1" in client.meta.endpoint_url:  # a job that another test has left to itself
+                return whole(client, asked, parameters)
             if asked == operation:
                 raise ClientError({"Error": {"Code": code, "Message": message}}, asked)
             return {}
