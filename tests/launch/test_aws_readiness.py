@@ -10,7 +10,7 @@ from job_runner import REGION
 from swath.cli import main
 
 READS = {
-    "GetCallerIdentity", "HeadBucket", "ListObjectsV2", "GetPublicAccessBlock", "ListServiceQuotas",
+    "GetCallerIdentity", "ListObjectsV2", "GetPublicAccessBlock", "ListServiceQuotas",
     "BatchGetImage",
 }  # fmt: skip
 IMAGE = {"images": [{"imageId": {"imageTag": "2.13"}}], "failures": []}
@@ -85,17 +85,17 @@ def test_a_bucket_without_a_block_is_open(doctor):
 def test_a_bucket_that_is_missing_or_elsewhere_is_named(doctor):
     assert doctor("--store", "s3://no-such-bucket/jobs")[0]["bucket"].startswith("not: s3://no-such-bucket:")
     elsewhere = {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": "eu-west-1"}}}
-    said, _ = doctor("--store", "s3://bucket/jobs", HeadBucket=elsewhere)
+    said, _ = doctor("--store", "s3://bucket/jobs", ListObjectsV2=elsewhere)
     assert said["bucket"].endswith("give --region eu-west-1")
 
 
 def test_what_may_not_be_asked_could_not_be_checked(doctor):
     said, _ = doctor(
-        GetPublicAccessBlock=DENIED, ListServiceQuotas=DENIED, BatchGetImage=DENIED, HeadBucket=DENIED
+        GetPublicAccessBlock=DENIED, ListServiceQuotas=DENIED, BatchGetImage=DENIED, ListObjectsV2=DENIED
     )
     assert said.pop("identity").startswith("OK")
     assert {line.partition(":")[0] for line in said.values()} == {"could not be checked"}
-    said, _ = doctor("--store", "s3://bucket/jobs", HeadBucket=DENIED, GetPublicAccessBlock=DENIED)
+    said, _ = doctor("--store", "s3://bucket/jobs", ListObjectsV2=DENIED, GetPublicAccessBlock=DENIED)
     assert "swath sagemaker policy" in said["bucket"]
     assert said["public access"].startswith("could not be checked")
 

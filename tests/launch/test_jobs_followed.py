@@ -156,4 +156,4 @@ def test_policies_allow_the_prefixes_named_and_no_more(capsys):
     every = [*caller.values(), *role.values()]
     assert not [s for s in every if "*" in {a.partition(":")[2] for a in s["Action"]}]
     for_all = {s["Sid"] for s in every if s["Resource"] == "*"}
-    assert for_all == {"ListJobs", "LoginToRegistry", "WriteMetrics"}
+    assert for_all == {"ListJobs", "CheckQuotas", "LoginToRegistry", "WriteMetrics"}

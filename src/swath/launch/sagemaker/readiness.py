@@ -50,8 +50,8 @@ def _bucket(aws: Aws, store: S3Path) -> str:
     """There, in the region of the jobs, and its prefix can be listed; writing is not tried."""
     client = aws.client("s3")
     with aws.errors(f"s3://{store.bucket}"):
-        answer = client.head_bucket(Bucket=store.bucket)
-        client.list_objects_v2(Bucket=store.bucket, Prefix=f"{store.key}/" if store.key else "", MaxKeys=1)
+        prefix = f"{store.key}/" if store.key else ""
+        answer = client.list_objects_v2(Bucket=store.bucket, Prefix=prefix, MaxKeys=1)
     region = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", aws.region)
     if region != aws.region:
         return (
