@@ -25,7 +25,7 @@ from torch import Tensor
 from swath.data.store import TileStore
 from swath.models.vit import ViTShape
 
-TRIAL_STEPS, LOG_EVERY_S = 6, 10.0
+TRIAL_STEPS, LOG_EVERY_S = 20, 10.0
 
 
 def main() -> None:
@@ -79,7 +79,9 @@ def in_steps(args: Namespace, steps: int) -> Namespace:
 def steps_that_fit(
     checkout: Checkout, args: Namespace, shape: ViTShape, stream: Iterator[list[Tensor]], *, minutes: float
 ) -> int:
-    """By the steps of a training that is thrown away; its time is part of the minutes."""
+    """By the steps of a training that is thrown away; its time is part of the minutes. The first half of them
+    still waits for the workers that make views.
+    """
     started = time.perf_counter()
     trial = PeerTraining(checkout, in_steps(args, TRIAL_STEPS), shape, epoch_steps=1)
     seconds = []
@@ -88,7 +90,7 @@ def steps_that_fit(
         trial.step(next(stream))
         seconds.append(time.perf_counter() - before)
     left_s = 60 * minutes - (time.perf_counter() - started)
-    return max(1, int(left_s / statistics.median(seconds)))
+    return max(1, int(left_s / statistics.median(seconds[TRIAL_STEPS // 2 :])))
 
 
 def train(training: PeerTraining, stream: Iterator[list[Tensor]], *, steps: int) -> None:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from s3_server import seaweedfs, server_ports
+from waiting import until
 
 from swath import storage
 from swath.cli import main
@@ -38,13 +39,6 @@ def put(packed):
                 aside.write_bytes(file.read_bytes())
 
 
-def wait_until(is_so, *, within_s=90):
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_local_tiles(
     server, packed, tiny, tmp_path
 ):
@@ -63,7 +57,7 @@ def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_
     with server():
         put(packed)
         process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        wait_until(lambda: log.exists() and log.stat().st_size)
+        until(lambda: log.exists() and log.stat().st_size, within_s=90)
     size = -1
     while size != log.stat().st_size:  # what was read before the outage is used up, and a read waits
         size = log.stat().st_size

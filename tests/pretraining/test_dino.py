@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 
 import pytest
 import torch
@@ -110,33 +111,32 @@ def test_commit_moves_teacher_and_centre_as_written_in_the_paper(a_recipe):
     assert not any(p.requires_grad for p in method.teacher.parameters())
 
 
+class Saved:
+    """What autograd keeps for a backward pass; counted while it is kept."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
 def test_what_one_addend_holds_is_free_before_the_next_is_made(a_method):
     """Peak memory is that of the larger group of views, not of both together."""
     views = Views(torch.randn(8, 3, 16, 16), torch.randn(16, 3, 8, 8))
     values = StepValues(
         step=0, lr=0, weight_decay=0, momentum=0.75, teacher_temp=0.04, last_layer_frozen=False
     )
-    held, seen = 0, []
+    held, at_addend = weakref.WeakSet(), []
 
-    def kept(_tensor):
-        nonlocal held
-        held += 1
-        return Counted(_tensor)
-
-    class Counted:
-        def __init__(self, tensor):
-            self.tensor = tensor
-
-        def __del__(self):
-            nonlocal held
-            held -= 1
+    def save(tensor):
+        saved = Saved(tensor)
+        held.add(saved)
+        return saved
 
     def take_back(loss):
-        seen.append(held)
+        at_addend.append(len(held))
         torch.autograd.backward(loss)
 
-    with torch.autograd.graph.saved_tensors_hooks(kept, lambda counted: counted.tensor):
-        method_outcome = a_method.learn(views, values, None, take_back)
-    assert len(seen) == 2
-    assert seen[1] <= seen[0] + 2, f"tensors held at each addend: {seen}"
-    assert method_outcome.features.shape == (8, 128)
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda saved: saved.tensor):
+        a_method.learn(views, values, None, take_back)
+    of_globals, of_locals = at_addend
+    # Each group of views goes through the same operations, so neither holds what the other needs.
+    assert of_globals == pytest.approx(of_locals, abs=4), "tensors held when each addend is taken back"

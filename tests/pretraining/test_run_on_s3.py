@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import time
 from datetime import timedelta
 
 import boto3
 import flaky_s3
 import pytest
 import torch
+from waiting import until
 
 import swath
 from swath import storage
@@ -46,13 +46,6 @@ def machine(tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
 
     return move
-
-
-def until(holds, within_s=20):
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_run_stopped_here_and_gone_on_with_elsewhere_is_the_run_never_stopped(

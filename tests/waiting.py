@@ -1,0 +1,11 @@
+"""Waiting in tests for what another thread or process does."""
+
+import time
+
+
+def until(is_so, *, within_s=20):
+    """Return as soon as `is_so()`; fail where that takes too long."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so within {within_s} s"
+        time.sleep(0.02)
