@@ -197,3 +197,14 @@ def test_a_run_copied_to_s3_by_other_means_is_read_and_nothing_is_no_run(place, 
         assert (run.checkpoint().step, str(run.address)) == (4, str(place("copied")))
     with pytest.raises(UsageError, match="is not a run"), run_here(place("nothing")):
         pass
+
+
+def test_nobody_else_can_look_into_the_work_folder_and_a_link_is_not_followed(place, tmp_path):
+    out = place("run")
+    with mirrored(out):
+        runs = work_folder(out).parent
+        assert runs.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(runs)
+    runs.symlink_to(tmp_path)
+    with pytest.raises(MachineError, match="is not a folder of yours; set TMPDIR"), mirrored(out):
+        pass

@@ -7,7 +7,9 @@ listed is whole. A connection that is lost costs the copy under way, which is ma
 import contextlib
 import hashlib
 import logging
+import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,7 @@ from pathlib import Path
 from swath import storage
 from swath.copies import fetch_file, put_file
 from swath.errors import DataError, MachineError, Stopped, UsageError
-from swath.files import folder_aside
+from swath.files import disk_errors, folder_aside
 from swath.location import Location, S3Path
 from swath.runtime.lease import HEAD, Lease, read_head
 from swath.runtime.retention import newest_first, step_of
@@ -31,7 +33,21 @@ def work_folder(out: Location) -> Path:
     if isinstance(out, Path):
         return out
     name = hashlib.sha256(str(out).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / "swath-runs" / name
+    return Path(tempfile.gettempdir()) / f"swath-runs-{os.getuid()}" / name
+
+
+def _keep_private(runs: Path) -> None:
+    """Make the folder of this user's runs, where nobody else can look.
+
+    Raises:
+        MachineError: somebody else has made it.
+    """
+    with disk_errors(runs):
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = runs.lstat()
+    if made.st_uid != os.getuid() or not stat.S_ISDIR(made.st_mode):
+        raise MachineError(f"{runs} is not a folder of yours; set TMPDIR to one")
+    runs.chmod(0o700)
 
 
 @contextlib.contextmanager
@@ -48,6 +64,7 @@ def mirrored(out: Location) -> Iterator[None]:
         return
     with Lease(out) as lease:
         folder = work_folder(out)
+        _keep_private(folder.parent)
         _bring(out, folder, lease.checkpoints)
         with _Mirror(out, folder, lease):
             yield
