@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swath.models.precision import has_bfloat16_products
+from swath.products import has_onednn, onednn_product
 
 
 class Linear(nn.Linear):
@@ -23,7 +23,7 @@ class GeluLinear(Linear):
     """A GELU (the exact one, by erf), then the linear map."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type) or x.dtype != self.weight.dtype or not _has_onednn(x):
+        if torch.is_autocast_enabled(x.device.type) or x.dtype != self.weight.dtype or not has_onednn(x):
             return linear(F.gelu(x), self.weight, self.bias)
         y: Tensor = _OneDnnGeluLinear.apply(x, self.weight, self.bias)
         return y
@@ -34,7 +34,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if torch.is_autocast_enabled(x.device.type):  # it chooses formats for torch's own linear map alone
         return F.linear(x, weight, bias)
     x = x.to(weight.dtype)
-    if not _has_onednn(x):
+    if not has_onednn(x):
         return F.linear(x, weight, bias)
     y: Tensor = _OneDnnLinear.apply(x, weight, bias)
     return y
@@ -53,7 +53,7 @@ class _OneDnnLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])  # (M, I)
         ctx.save_for_backward(rows, weight)
         ctx.shape = x.shape
-        return _product(rows, weight, bias).view(*x.shape[:-1], -1)
+        return onednn_product(rows, weight, bias).view(*x.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -61,7 +61,7 @@ class _OneDnnLinear(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         by_row = gradient.reshape(-1, gradient.shape[-1])  # (M, O)
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        of_x = _product(by_row, weight.t()).view(ctx.shape) if wants_x else None
+        of_x = onednn_product(by_row, weight.t()).view(ctx.shape) if wants_x else None
         of_weight = _product_of_columns(by_row, rows) if wants_weight else None
         return of_x, of_weight, by_row.sum(dim=0) if wants_bias else None
 
@@ -76,37 +76,17 @@ class _OneDnnGeluLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])  # (M, I)
         ctx.save_for_backward(rows, weight)
         ctx.shape = x.shape
-        return _product(F.gelu(rows), weight, bias).view(*x.shape[:-1], -1)
+        return onednn_product(F.gelu(rows), weight, bias).view(*x.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, weight = ctx.saved_tensors
         by_row = gradient.reshape(-1, gradient.shape[-1])  # (M, O)
-        of_x = torch.ops.aten.gelu_backward(_product(by_row, weight.t()), rows)
+        of_x = torch.ops.aten.gelu_backward(onednn_product(by_row, weight.t()), rows)
         return of_x.view(ctx.shape), _product_of_columns(by_row, F.gelu(rows)), by_row.sum(dim=0)
-
-
-def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(M, I), (O, I), (O,) -> (M, O)."""
-    y: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")  # noqa: SLF001 -- what torch.compile calls too
-    return y
 
 
 def _product_of_columns(gradient: Tensor, rows: Tensor) -> Tensor:
     """(M, O), (M, I) -> (O, I); bfloat16 is in oneDNN by `@` already, and 1.2 times as fast that way."""
-    return gradient.t() @ rows if gradient.dtype == torch.bfloat16 else _product(gradient.t(), rows.t())
-
-
-def _has_onednn(x: Tensor) -> bool:
-    """Whether oneDNN has products of this format on this device and may make them (it sums in another order
-    than MKL, so `torch.backends.mkldnn.flags` can keep it out); a graph that is exported runs elsewhere.
-    """
-    return (
-        x.device.type == "cpu"
-        and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and has_bfloat16_products()))
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it so
-        and bool(torch.backends.mkldnn.enabled)
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch leaves it so
-    )
+    return gradient.t() @ rows if gradient.dtype == torch.bfloat16 else onednn_product(gradient.t(), rows.t())

@@ -1,6 +1,5 @@
 """The format of numbers in a network: bfloat16 for products where asked, float32 (or more) for sums."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,10 +30,3 @@ def computing_in(dtype: torch.dtype, network: nn.Module) -> Callable[..., Any]:
         for kind, parameter in module.named_parameters(recurse=False)
     }
     return lambda *inputs: functional_call(network, copies, inputs)
-
-
-@functools.cache
-def has_bfloat16_products() -> bool:
-    """Whether oneDNN multiplies bfloat16 on this processor."""
-    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 -- torch asks itself this way
-    return supported

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from swath.errors import DataError
+from swath.products import product
 from swath.scores.inputs import Floats, Labels, check_finite, check_rows
 
 _DECIMALS = 6  # float32 similarities say nothing below: equal votes would be ranked by chance
@@ -66,7 +67,9 @@ def nearest_in(
     best = [(torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)) for part in parts]
     start = 0
     for keys in _widened(blocks):
-        best = [_better(found, part @ keys.T, start, k) for found, part in zip(best, parts, strict=True)]
+        best = [
+            _better(found, product(part, keys), start, k) for found, part in zip(best, parts, strict=True)
+        ]
         start += len(keys)
     similarities, rows = zip(*best, strict=True)
     return torch.cat(similarities), torch.cat(rows)
