@@ -110,10 +110,15 @@ def _missing(records: FeatureRecords, rows: range) -> Rows:
     return np.flatnonzero(is_missing) + rows.start
 
 
-def warn_of_other_split(weights: Weights, store: TileStore) -> None:
-    """Say that scores may be too good where the network did not learn by the split of these tiles."""
+def check_same_split(weights: Weights, store: TileStore) -> None:
+    """Refuse a network that did not learn by the split of these tiles: scores would be too good.
+
+    Raises:
+        DataError: it learned by another split, so it may have seen tiles that are test here.
+    """
     if weights.split not in {None, store.split_digest}:
-        log.warning(
+        raise DataError(
             f"{weights.run} learned by split {weights.split:.12}, {store.path} has split "
-            f"{store.split_digest:.12}: the run may have seen test tiles. Pretrain again on these tiles"
+            f"{store.split_digest:.12}: it may have seen test tiles, and a score would be too good. Use the "
+            "tiles that it learned on, or pretrain on these: swath pretrain"
         )

@@ -13,7 +13,7 @@ from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import FrozenBackbone, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import kept_features, warn_of_other_split
+from swath.features.embedding import kept_features, check_same_split
 from swath.features.head import Contract, head_path, save_head
 from swath.files import check_output, write_json
 from swath.runtime.mirror import run_here
@@ -101,7 +101,7 @@ def _backbone(config: ProbeConfig, store: TileStore, folder: Path) -> FrozenBack
         found = found.for_other_data(store.format, where=str(store.path))
     found.check_fits(store.format, where=str(store.path))
     if not config.other_data:
-        warn_of_other_split(found.weights, store)
+        check_same_split(found.weights, store)
     return found
 
 

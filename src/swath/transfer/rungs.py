@@ -11,7 +11,7 @@ from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import holds, warn_of_other_split
+from swath.features.embedding import holds, check_same_split
 from swath.features.table import FeatureMaker, Origin
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.run import Run
@@ -64,7 +64,7 @@ def _runs(config: LadderConfig, store: TileStore, out: Path) -> list[Rung]:
         if config.other_data and not backbone.is_scaled_alike(store.format):
             backbone, changed = backbone.for_other_data(store.format, where=str(store.path)), True
         else:
-            warn_of_other_split(backbone.weights, store)
+            check_same_split(backbone.weights, store)
         # The run's own features lie in its folder; those of other tiles must not take their place.
         own, name = path / f"features{backbone.file_tag}.parquet", path.resolve().name
         kept = own if holds(own, Origin.of(backbone, store)) else out / f"features-{name}.parquet"

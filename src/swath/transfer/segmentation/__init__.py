@@ -13,7 +13,7 @@ from typing import Any
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import open_backbone, untrained
-from swath.features.embedding import warn_of_other_split
+from swath.features.embedding import check_same_split
 from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
 from swath.files import check_output, write_json
 from swath.location import Location
@@ -92,7 +92,7 @@ def run(config: ProbeConfig, folder: Path) -> SegmentationResult:
     tiles = masked_tiles(store)
     backbone = open_backbone(Run.open(folder), whose=config.weights)
     backbone.check_fits(store.format, where=str(store.path))
-    warn_of_other_split(backbone.weights, store)
+    check_same_split(backbone.weights, store)
     out, address = config.out or folder / _NAME, config.out or config.run / _NAME
     check_output(out, begins=b"{")
     contestants: dict[str, TokenMaps] = {
