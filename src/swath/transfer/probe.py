@@ -13,7 +13,7 @@ from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import FrozenBackbone, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import kept_features, check_same_split
+from swath.features.embedding import check_same_split, kept_features
 from swath.features.head import Contract, head_path, save_head
 from swath.files import check_output, write_json
 from swath.runtime.mirror import run_here

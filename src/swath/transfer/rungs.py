@@ -11,7 +11,7 @@ from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import holds, check_same_split
+from swath.features.embedding import check_same_split, holds
 from swath.features.table import FeatureMaker, Origin
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.run import Run
