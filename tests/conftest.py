@@ -1,7 +1,9 @@
 """Small archives that whole-flow tests share, made once a session from a seed."""
 
+import contextlib
 import logging
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import rasterio
 import torch
 from rasterio.transform import from_origin
 from s3_server import KEYS, moto, seaweedfs
+from spoilt_archive import command, make_archive
 
 from swath.location import S3Path
 
@@ -103,6 +106,57 @@ TINY = (
 def tiny() -> list[str]:
     """Flags of a network that trains in a second."""
     return list(TINY)
+
+
+@pytest.fixture(scope="session")
+def whole_archive(tmp_path_factory):
+    """The archive where it was made (an index knows where its files are), and a copy to restore it from."""
+    here = tmp_path_factory.mktemp("archive")
+    with contextlib.chdir(here):
+        make_archive()
+    copy = tmp_path_factory.mktemp("copy") / "whole"
+    shutil.copytree(here, copy)
+    return here, copy
+
+
+@pytest.fixture
+def archive_here(whole_archive, monkeypatch):
+    """A small whole archive (spoilt_archive.py) as the current folder, to be spoilt."""
+    here, copy = whole_archive
+    shutil.rmtree(here)
+    shutil.copytree(copy, here)
+    monkeypatch.chdir(here)
+    return here
+
+
+def _content(folder):
+    """Every file, link and folder below `folder`, with its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else path.is_dir()
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def refused(archive_here, capfd):
+    """Run a command that must end with `code`, in one line for each of `said`, and change only `left`.
+
+    What the libraries below say by themselves counts too.
+    """
+
+    def run(words, code, *said, left=frozenset()):
+        before = _content(archive_here)
+        capfd.readouterr()
+        assert command(words) == code
+        output = capfd.readouterr()
+        for line, part in zip(output.err.splitlines(), said, strict=True):
+            assert line.startswith("swath: ")
+            assert part in line
+        assert output.out == ""
+        after = _content(archive_here)
+        assert {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)} == left
+
+    return run
 
 
 @pytest.fixture(scope="session")

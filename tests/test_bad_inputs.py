@@ -3,11 +3,9 @@
 Every case spoils a small whole archive in one way. Numbers are rows of the corpus of bad inputs.
 """
 
-import contextlib
 import errno
 import os
 import resource
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,6 @@ from spoilt_archive import (
     fields,
     flip_in_pack,
     link,
-    make_archive,
     noise,
     rows,
     scene,
@@ -45,57 +42,6 @@ PRETRAIN = f"pretrain tiles.lance --out out/run --steps 1 {TINY}"
 AGAIN = PRETRAIN.replace("out/run", "run")
 PROBE = "probe run tiles.lance --out out/p.json"
 LISTED = {"out/t.bad_tiles.csv"}  # bad tiles are listed beside the output, as the help says
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The archive where it was made (an index knows where its files are), and a copy to restore it from."""
-    here = tmp_path_factory.mktemp("archive")
-    with contextlib.chdir(here):
-        make_archive()
-    copy = tmp_path_factory.mktemp("copy") / "whole"
-    shutil.copytree(here, copy)
-    return here, copy
-
-
-@pytest.fixture
-def archive(made, monkeypatch):
-    """The whole archive as the current folder."""
-    here, copy = made
-    shutil.rmtree(here)
-    shutil.copytree(copy, here)
-    monkeypatch.chdir(here)
-    return here
-
-
-def content(folder):
-    """Every file, link and folder below `folder`, with its bytes."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else path.is_dir()
-        for path in folder.rglob("*")
-    }
-
-
-@pytest.fixture
-def refused(archive, capfd):
-    """Run a command that must end with `code`, in one line for each of `said`, and change only `left`.
-
-    What the libraries below say by themselves counts too.
-    """
-
-    def run(words, code, *said, left=frozenset()):
-        before = content(archive)
-        capfd.readouterr()
-        assert command(words) == code
-        output = capfd.readouterr()
-        for line, part in zip(output.err.splitlines(), said, strict=True):
-            assert line.startswith("swath: ")
-            assert part in line
-        assert output.out == ""
-        after = content(archive)
-        assert {name for name in after.keys() | before.keys() if after.get(name) != before.get(name)} == left
-
-    return run
 
 
 VRT = (
@@ -256,7 +202,7 @@ def test_all_values_out_of_range_are_told_at_once_a_line_each(refused):
     refused(f"{start} --local-px 20 --patch-size 8", 2, "local_px 20 is not a multiple of patch_size 8")
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("archive_here")
 def test_a_flipped_bit_in_plain_pixels_is_taken_as_it_is():
     held = bytearray(Path(TILE).read_bytes())
     held[-1] ^= 1
@@ -273,7 +219,7 @@ def test_tiles_without_a_place_are_trained_on_and_split_at_random(refused):
     assert command(PRETRAIN.replace("tiles.l", "out/t.l")) == 0
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("archive_here")
 def test_tiles_without_a_row_in_labels_csv_are_kept_and_counted(capfd):
     text("path,class\n03.tif,a\n04.tif,b", "tiles/labels.csv")()
     assert main(INDEX.split()) == 0
@@ -281,7 +227,7 @@ def test_tiles_without_a_row_in_labels_csv_are_kept_and_counted(capfd):
     assert read_index(Path("out/i.parquet")).table["labels"].null_count == 10
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("archive_here")
 def test_polygons_in_another_system_label_the_same_tiles():
     labels = []
     for crs in ("EPSG:32633", "EPSG:3857"):
@@ -291,6 +237,6 @@ def test_polygons_in_another_system_label_the_same_tiles():
     assert labels[0] == labels[1] == [["farm"], ["farm"], [], []] * 4
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("archive_here")
 def test_a_number_with_an_exponent_is_a_number():
     assert Run.open(Path("run")).asked["lr"] == 0.001

@@ -23,6 +23,7 @@ from swath.features.table import (
 from swath.features.unchanged import unchanged_features
 from swath.features.unfinished import FeatureRecords, unfinished
 from swath.runtime.progress import Progress
+from swath.scores.inputs import check_finite
 
 BATCH = 256
 log = logging.getLogger(__name__)
@@ -62,7 +63,9 @@ def kept_features(path: Path, store: TileStore, maker: FeatureMaker, rows: Rows)
     wanted = Origin.of(maker, store)
     if not holds(path, wanted):
         embed(path, store, maker)
-    return read_features(path, rows, origin=wanted)
+    features = read_features(path, rows, origin=wanted)
+    check_finite(features, what=str(path))
+    return features
 
 
 def holds(path: Path, wanted: Origin) -> bool:

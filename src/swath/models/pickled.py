@@ -61,7 +61,8 @@ def load_pickled(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions of pickle: what is read is checked, or refused
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as stream:  # by its name torch would take a .safetensors for one
+                content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(_refusal(path, str(error))) from None  # torch's text advises to switch safety off
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:

@@ -87,7 +87,7 @@ def _contract(
     if config.bands and store:
         raise UsageError("--bands would change nothing beside --tiles, whose bands are taken; leave it out")
     if CONTRACT in content:
-        return _stored(content[CONTRACT], store)
+        return _stored(content[CONTRACT], config, store)
     if store:
         return _of_pack(store, shape)
     bands = config.bands or RGB
@@ -107,8 +107,13 @@ def _contract(
     )  # fmt: skip
 
 
-def _stored(described: str, store: TileStore | None) -> TileFormat:
+def _stored(described: str, config: ImportConfig, store: TileStore | None) -> TileFormat:
     contract = TileFormat.from_json(json.loads(described))
+    if config.bands:
+        raise UsageError(
+            f"--bands {','.join(config.bands)} would change nothing: {config.file} says itself that it sees "
+            f"{','.join(contract.bands)}; leave it out"
+        )
     if store:
         check_same_input(contract, store.format, where="the pack")
     return contract

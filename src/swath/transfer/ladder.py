@@ -43,9 +43,10 @@ def run(config: LadderConfig) -> LadderResult:
     exam = exam_of(examples, config)
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
     out = config.out or _beside(config)
+    ascending = rungs(config, store, examples, out=out)
     check_output(out / "ladder.json", begins=b"{")
     climbed = []
-    for rung in rungs(config, store, examples, out=out):
+    for rung in ascending:
         features = kept_features(rung.path, store, rung.maker, examples.rows)
         for probe, learn in _probes(config, rung, features, examples):
             log.info(f"{probe} probe on {rung.name}, {features.shape[1]} numbers a tile")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ class Rung:
 
 
 def rungs(config: LadderConfig, store: TileStore, examples: Examples, *, out: Path) -> Iterator[Rung]:
-    """Every rung in order; tiles that do not fit one are refused before anything is computed.
+    """Every rung in order; tiles that do not fit one are refused before anything is written.
 
     Raises:
         UsageError: a run is named twice or is none, or --other-data changes nothing.
@@ -44,14 +45,18 @@ def rungs(config: LadderConfig, store: TileStore, examples: Examples, *, out: Pa
     runs = _runs(config, store, out)
     for rung in (*given, *runs):
         rung.maker.check_fits(store.format, where=str(store.path))
+    return chain(_baselines([*runs, *given], config, store, examples, out), given, runs)
+
+
+def _baselines(
+    networks: list[Rung], config: LadderConfig, store: TileStore, examples: Examples, out: Path
+) -> Iterator[Rung]:
     yield Rung(
         IMAGE_STATISTICS, "baseline", ImageStatistics(store.format), out / "features-statistics.parquet"
     )
     filters = RandomConvolutions(store, examples.rows[examples.train], seed=config.seed)
     yield Rung(RANDOM_CONVOLUTIONS, "baseline", filters, out / "features-convolutions.parquet")
-    yield from _untrained([*runs, *given], config, store, out)
-    yield from given
-    yield from runs
+    yield from _untrained(networks, config, store, out)
 
 
 def _runs(config: LadderConfig, store: TileStore, out: Path) -> list[Rung]:

@@ -1,0 +1,148 @@
+"""Bad weights, features and labels of a proof at the command line, as in test_bad_inputs.py."""
+
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from spoilt_archive import command, text
+
+from swath.models.weights import load_weights, save_weights
+
+IMPORT, LADDER = "import weights.pth --out out/run", "ladder tiles.lance --weights weights.pth --out out/l"
+RENAMED = IMPORT.replace(".pth", ".safetensors")
+PROBE = "probe run tiles.lance --out out/p.json"
+BEFORE = {"run/features-untrained.parquet"}  # computed before those of the run are read, and kept
+
+
+class Shell:
+    """Unpickling it makes a file, which every case would notice."""
+
+    def __reduce__(self):
+        return (os.system, ("touch out/marker",))
+
+
+def code():
+    torch.save({"w": torch.ones(2), "x": Shell()}, "weights.pth")
+
+
+def distributed():
+    Path("weights.pth").mkdir()
+    Path("weights.pth/.metadata").write_bytes(pickle.dumps(Shell()))
+
+
+def cut_in_half():
+    torch.save({"w": torch.ones(500)}, "weights.pth")
+    held = Path("weights.pth").read_bytes()
+    Path("weights.pth").write_bytes(held[: len(held) // 2])
+
+
+def binary(content, path="weights.pth"):
+    return lambda: Path(path).write_bytes(content)
+
+
+def of_run(change=lambda tensors: tensors, *, contract=False):
+    """The teacher of the run as timm names it, changed; with what it sees, or as a stranger's."""
+
+    def spoil():
+        assert command("export run --out weights.safetensors") == 0
+        if not contract:
+            save_weights(Path("weights.pth"), change(load_weights(Path("weights.safetensors"))))
+            Path("weights.safetensors").unlink()
+
+    return spoil
+
+
+def with_nan(tensors):
+    tensors["norm.weight"][:12] = float("nan")
+    return tensors
+
+
+def one_band_less(tensors):
+    return tensors | {"patch_embed.proj.weight": tensors["patch_embed.proj.weight"][:, :2].contiguous()}
+
+
+def nan_features():
+    assert command("embed run tiles.lance --out run/features.parquet") == 0
+    table = pq.read_table("run/features.parquet")
+    place = table.schema.get_field_index("features")
+    values = np.stack(table["features"].to_numpy())
+    values[2, 0] = np.nan
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    pq.write_table(table.set_column(place, table.schema.field(place), column), "run/features.parquet")
+
+
+def relabelled(change):
+    """The tiles packed again with other lines of labels.csv."""
+
+    def spoil():
+        head, *rows = Path("tiles/labels.csv").read_text().splitlines()
+        Path("tiles/labels.csv").write_text("\n".join([head, *map(change, rows)]))
+        assert command("index tiles --out again.parquet") == 0
+        assert command("pack again.parquet --out again.lance") == 0
+
+    return spoil
+
+
+def to_train(row):
+    return row.replace("08.tif,a,test", "08.tif,a,train")
+
+
+WEIGHTS = {
+    "37 code": (code, IMPORT, 3, "weights.pth contains code (posix.system). Refused"),
+    "37 code, on a ladder": (code, LADDER, 3, "weights.pth contains code (posix.system). Refused"),
+    "38 distributed": (distributed, IMPORT, 3, "is a folder of torch.distributed.checkpoint"),
+    "40 cut": (cut_in_half, IMPORT, 3, "weights.pth is incomplete (PytorchStreamReader failed"),
+    "40 empty": (binary(b""), IMPORT, 3, "weights.pth is empty (0 bytes); copy it again"),
+    "40 web page": (text("<!DOCTYPE html>", "weights.pth"), IMPORT, 3, "weights.pth is a web page"),
+    "41 header": (binary(struct.pack("<Q", 2**40) + b"{}"), IMPORT, 3, "is not a whole safetensors file"),
+    "41 pickle renamed": (
+        binary(pickle.dumps(Shell()), "weights.safetensors"), RENAMED, 3, "contains code (posix.system)"
+    ),
+    "42 NaN": (of_run(with_nan), IMPORT, 3, "holds 12 values that are not finite in norm.weight; refused"),
+    "42 NaN, on a ladder": (of_run(with_nan), LADDER, 3, "holds 12 values that are not finite"),
+    "43 channels": (of_run(one_band_less), f"{IMPORT} --tiles tiles.lance", 2, "the weights see 2 bands"),
+    "43 bands named": (of_run(), f"{IMPORT} --bands red,green", 2, "red,green are 2; name them"),
+    "bands of the file": (
+        of_run(contract=True), f"{RENAMED} --bands a,b,c", 2, "says itself that it sees red,green,blue"
+    ),
+    "bands of the tiles": (
+        of_run(contract=True), f"{RENAMED} --tiles two.lance", 3, "the pack has bands red,green; the run was"
+    ),
+    "tiles of no colours": (of_run(), LADDER.replace("tiles", "two"), 3, "weights of photographs need red"),
+}  # fmt: skip
+PROOFS = {
+    "NaN features": (nan_features, PROBE, "run/features.parquet: 1 of 12 rows hold NaN or infinity"),
+    "NaN features, knn": (nan_features, f"{PROBE} --task knn", "run/features.parquet: 1 of 12 rows hold NaN"),
+    "one class": (
+        relabelled(lambda row: row.replace(",b,", ",a,")), PROBE.replace("tiles", "again"),
+        "all 8 tiles have the same labels, at least two classes are needed",
+    ),
+    "another split": (relabelled(to_train), PROBE.replace("tiles", "again"), "may have seen test tiles"),
+    "another split, ladder": (
+        relabelled(to_train), "ladder again.lance --runs run --out out/l", "may have seen test tiles"
+    ),
+    "no positive": (None, f"{PROBE} --min-positives 9", "no class has 9 positive tiles among 4 test tiles"),
+}  # fmt: skip
+
+
+def named(cases):
+    return {"argvalues": cases.values(), "ids": cases.keys()}
+
+
+@pytest.mark.parametrize(("spoil", "words", "code", "said"), **named(WEIGHTS))
+def test_bad_weights_are_refused_and_nothing_in_them_runs(refused, spoil, words, code, said):
+    spoil()
+    refused(words, code, said)
+
+
+@pytest.mark.parametrize(("spoil", "words", "said"), **named(PROOFS))
+def test_what_would_make_a_wrong_score_is_refused(refused, spoil, words, said):
+    if spoil:
+        spoil()
+    refused(words, 3, said, left=BEFORE if spoil is nan_features else set())
