@@ -7,16 +7,16 @@ import sys
 _PACK_THAT_WAITS = """
 import sys, time
 from swath import cli
-from swath.data.writer import TileWriter
+from swath.data.fragment import FragmentWriter
 
-append = TileWriter.append
+append = FragmentWriter.append
 
 def append_and_wait(*given):
     append(*given)
     print("half-way", flush=True)
     time.sleep(60)
 
-TileWriter.append = append_and_wait
+FragmentWriter.append = append_and_wait
 sys.exit(cli.main(sys.argv[1:]))
 """
 

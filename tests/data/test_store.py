@@ -179,7 +179,7 @@ def test_a_disk_error_of_lance_becomes_a_machine_error(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError("LanceError(IO): No space left on device (os error 28)")
 
-    monkeypatch.setattr("swath.data.writer.write_fragments", full)
+    monkeypatch.setattr("swath.data.fragment.write_fragments", full)
     with pytest.raises(MachineError, match="no space left"):
         write(tmp_path / "tiles.lance")
     assert list(tmp_path.iterdir()) == []

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from real_patches import real_patches
 from shapely.geometry import box
+from stretched_engine import stretched
 
 from swath.config import IndexConfig
 from swath.data.index import read_index
-from swath.errors import DataError, UsageError
+from swath.errors import DataError, MachineError, UsageError
 from swath.prepare.index import run
 
 
@@ -198,3 +200,64 @@ def test_settings_for_files_are_refused_for_a_catalogue(tmp_path, setting):
     flag = next(iter(setting)).replace("_", "-")
     with pytest.raises(UsageError, match=rf"--{flag} would change nothing: bigearthnet:v1 without --pixels"):
         run(IndexConfig(source="bigearthnet:v1", out=tmp_path / "index.parquet", **setting))
+
+
+def folder_of_tiles(tmp_path):
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    for number in range(20):
+        Image.fromarray(np.full((8, 8, 3), number + 1, np.uint8)).save(folder / f"{number}.png")
+    (folder / "7.png").write_bytes(b"no picture")
+    return folder
+
+
+def folder_of_scenes(tmp_path):
+    """Ten scenes; the pixels of one are damaged."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 400_000, 0, -10, 5_000_000)}
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": 64, "width": 64, "nodata": 0}
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        with rasterio.open(folder / f"{number}.tif", "w", **profile, **place, compress="deflate") as out:
+            out.write(rng.integers(0, 255, (3, 64, 64), np.uint8))
+    held = bytearray((folder / "4.tif").read_bytes())
+    held[-400:-100] = b"\xff" * 300
+    (folder / "4.tif").write_bytes(held)
+    return folder
+
+
+def folder_of_patches(tmp_path):
+    for name, held in real_patches().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(held)
+    return tmp_path / "BigEarthNet-S2-Example"
+
+
+def without_lists():
+    raise MachineError("the lists are large")
+
+
+@pytest.mark.parametrize("make", [folder_of_tiles, folder_of_scenes, folder_of_patches])
+def test_an_index_made_in_stretches_is_the_same_file(tmp_path, monkeypatch, make):
+    asked = {"source": make(tmp_path), "on_bad_file": "skip", "max_bad": 0.2}
+    if make is folder_of_scenes:
+        asked |= {"layout": "scenes", "tile_px": 16, "max_nodata": 0.002}
+    monkeypatch.setattr("swath.datasets.bigearthnet.source.read_lists", without_lists)
+    here = run(IndexConfig(out=tmp_path / "local.parquet", **asked))
+    monkeypatch.setattr("swath.datasets.folder._AT_ONCE", 2)
+    monkeypatch.setattr("swath.datasets.bigearthnet.archive._AT_ONCE", 1)
+    engine = stretched(monkeypatch, "swath.prepare.index")
+    there = run(IndexConfig(out=tmp_path / "ray.parquet", engine="ray", **asked))
+    assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
+    assert (there.tiles, there.vocabulary, there.skipped) == (here.tiles, here.vocabulary, here.skipped)
+    listing = [tmp_path / f"{name}.bad_files.csv" for name in ("local", "ray")]
+    assert [path.exists() for path in listing] == [make is not folder_of_patches] * 2
+    assert not listing[0].exists() or listing[0].read_bytes() == listing[1].read_bytes()
+    assert engine.calls > 4
+
+
+@pytest.mark.parametrize("source", ["bigearthnet:v1", "BigEarthNet-S2-v1.0.tar.gz"])
+def test_an_engine_is_refused_where_there_is_nothing_to_share_out(tmp_path, source):
+    with pytest.raises(UsageError, match=r"--engine ray would change nothing: .* Leave it out"):
+        run(IndexConfig(source=source, out=tmp_path / "index.parquet", engine="ray"))

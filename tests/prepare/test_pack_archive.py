@@ -33,6 +33,11 @@ def test_the_real_patches_have_the_pixels_that_rasterio_reads(tmp_path):
     assert not list(tmp_path.glob("*.csv"))
 
 
+def test_an_engine_is_refused_for_an_archive(tmp_path):
+    with pytest.raises(UsageError, match=r"--engine ray changes nothing for .*one stream"):
+        pack_from(tmp_path, real_patches(), engine="ray")
+
+
 def test_the_real_patches_have_their_labels_day_and_place(tmp_path):
     members = real_patches()
     pack_from(tmp_path, members)

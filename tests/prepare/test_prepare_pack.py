@@ -9,13 +9,15 @@ import time
 
 import numpy as np
 import pytest
+from stretched_engine import stretched
 from tile_archive import random_pixels, row, write_index, write_raster
 
 from swath import storage
 from swath.config import PackConfig
+from swath.data.fragment import FragmentWriter
 from swath.data.index import read_index
 from swath.data.store import TileStore
-from swath.data.writer import TileWriter
+from swath.engine import HERE
 from swath.errors import DataError, MachineError, UsageError
 from swath.prepare import pack
 
@@ -163,7 +165,7 @@ def test_a_full_disk_leaves_no_half_pack(ready, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(TileWriter, "append", full)
+    monkeypatch.setattr(FragmentWriter, "append", full)
     with pytest.raises(MachineError, match="no space left"):
         pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance"))
     assert not [path for path in tmp_path.iterdir() if "lance" in path.name]
@@ -238,3 +240,40 @@ def test_tiles_on_s3_are_packed_as_those_here_and_bad_ones_are_named(ready, any_
     listed = storage.read_bytes(any_s3("tiles.bad_tiles.csv")).decode()
     assert f"{any_s3('tiles')}/7.tif is missing" in listed
     assert tempfile.gettempdir() not in listed
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_tiles_packed_in_stretches_are_the_same_tiles(ready, tmp_path, monkeypatch, spoilt):
+    bad = spoil(tmp_path) if spoilt else []
+    asked = {"index": ready[0], "on_bad_tile": "skip" if spoilt else "error", "max_bad": 0.5}
+    pack.run(PackConfig(out=tmp_path / "local.lance", **asked))
+    monkeypatch.setattr(pack, "_BATCH", 2)
+    engine = stretched(monkeypatch, "swath.prepare.pack")
+    result = pack.run(PackConfig(out=tmp_path / "ray.lance", engine="ray", **asked))
+    here, there = (TileStore(tmp_path / f"{name}.lance") for name in ("local", "ray"))
+    assert (there.digest, there.format, there.statistics) == (here.digest, here.format, here.statistics)
+    assert there.columns(*there.column_names).equals(here.columns(*here.column_names))
+    assert np.array_equal(there.read(np.arange(len(there)))[0], here.read(np.arange(len(here)))[0])
+    assert (engine.calls, result.skipped) == (10, len(bad))
+
+
+def test_what_a_killed_worker_left_is_no_part_of_the_pack(ready, tmp_path, monkeypatch):
+    engine, over = stretched(monkeypatch, "swath.prepare.pack"), HERE.over
+
+    def twice(work, given, count, *, at_once):
+        list(over(work, given, count, at_once=at_once))
+        return over(work, given, count, at_once=at_once)
+
+    engine.over = twice
+    pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance", engine="ray"))
+    assert len(list((tmp_path / "tiles.lance" / "data").iterdir())) == 1
+
+
+def test_workers_with_a_disk_of_their_own_are_found_out(ready, tmp_path, monkeypatch):
+    stretched(monkeypatch, "swath.prepare.pack")
+    monkeypatch.setattr("swath.data.fragment.Written.files", lambda _: ["elsewhere.lance"])
+    with pytest.raises(
+        MachineError, match=r"lacks elsewhere\.lance, which a worker wrote: .* all machines share"
+    ):
+        pack.run(PackConfig(index=ready[0], out=tmp_path / "tiles.lance", engine="ray"))
+    assert not (tmp_path / "tiles.lance").exists()

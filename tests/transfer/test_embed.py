@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from stretched_engine import stretched
 from striped_tiles import FORMAT, SHAPE
 
 from swath.config import EmbedConfig
@@ -250,3 +251,14 @@ def test_bands_in_another_order_are_an_error_and_not_a_worse_score(make_pack, ma
     store = make_pack(count=6, tile_format=turned)
     with pytest.raises(DataError, match="has bands B03,B04,B08,B11; the run was trained on B04,B03,B08,B11"):
         run(EmbedConfig(run=make_run().path, tiles=store.path, out=tmp_path / "f.parquet", other_data=True))
+
+
+def test_features_made_in_stretches_are_the_same_file(make_pack, make_run, tmp_path, monkeypatch):
+    store, made = make_pack(count=50), make_run()
+    run(EmbedConfig(run=made.path, tiles=store.path, out=tmp_path / "local", batch_size=16))
+    engine = stretched(monkeypatch, "swath.transfer.embed")
+    result = run(
+        EmbedConfig(run=made.path, tiles=store.path, out=tmp_path / "ray", batch_size=16, engine="ray")
+    )
+    assert (tmp_path / "ray").read_bytes() == (tmp_path / "local").read_bytes()
+    assert (engine.calls, result.computed) == (4, 50)

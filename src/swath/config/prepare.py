@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from swath.config.settings import Location, Names, Seed, Settings, Share
+from swath.config.settings import EngineName, Location, Names, Seed, Settings, Share
 
 
 class IndexConfig(Settings):
@@ -61,6 +61,8 @@ class IndexConfig(Settings):
     max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
     """Refuse files that declare more pixels in a band than this (a 10,980 px Sentinel-2 tile has 120
     million)."""
+    engine: EngineName = "local"
+    """local: this process; ray: tasks on the cluster of RAY_ADDRESS, or on the processors of this machine."""
 
 
 _SHARED_OUT = {"test_share", "val_share", "seed"}
@@ -154,3 +156,5 @@ class PackConfig(Settings):
     """With skip: stop when more than this share of the tiles is bad."""
     max_pixels: Annotated[int, Field(ge=1)] = 270_000_000
     """As in index."""
+    engine: EngineName = "local"
+    """As in index; the output must be one that all machines share, or s3://."""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -63,6 +63,7 @@ def _part(value: str) -> str:
 
 Part = Annotated[str, AfterValidator(_part)]
 Locations = Annotated[tuple[Location, ...], BeforeValidator(_locations), Field(min_length=1)]
+EngineName = Literal["local", "ray"]
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_list)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

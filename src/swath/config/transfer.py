@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from swath.config.settings import Location, Part, Seed, Settings, comma_list
+from swath.config.settings import EngineName, Location, Part, Seed, Settings, comma_list
 
 Tokens = Literal["cls", "mean", "both"]
 
@@ -47,6 +47,8 @@ class EmbedConfig(Settings):
     part: Part | None = None
     """Only the K-th of N stretches of the tiles (K/N), for several machines that share the work; the files in
     their order are the whole."""
+    engine: EngineName = "local"
+    """local: this process; ray: tasks on the cluster of RAY_ADDRESS, or on the processors of this machine."""
     other_data: bool = False
     """The tiles are another data set than the run's: their ground resolution may differ, and their own
     statistics standardise them."""

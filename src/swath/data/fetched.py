@@ -5,6 +5,7 @@ nobody uses are kept while they fit into `KEPT_BYTES`, because neighbouring tile
 """
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from swath import storage
 from swath.errors import DataError, SwathError
@@ -35,6 +37,10 @@ class LocalCopies:
         if isinstance(root, S3Path):
             self._held = Path(tempfile.mkdtemp(prefix="swath-"))
             weakref.finalize(self, shutil.rmtree, self._held, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes copies of its own."""
+        return functools.partial(LocalCopies, kept_bytes=self._kept_bytes), (self._root,)
 
     @contextlib.contextmanager
     def of(self, paths: Iterable[str]) -> Iterator[Path]:

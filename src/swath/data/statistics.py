@@ -118,6 +118,11 @@ class TileStatistics:
         """By band, to be kept and gone on with."""
         return {band: histogram.counts for band, histogram in self._histograms.items()}
 
+    def add_counts(self, counts: Mapping[str, npt.NDArray[np.int64]]) -> None:
+        """Count what another has counted."""
+        for band, histogram in self._histograms.items():
+            histogram.counts += counts[band]
+
     def restore(self, counts: Mapping[str, npt.NDArray[np.int64]]) -> None:
         for band, histogram in self._histograms.items():
             histogram.counts[:] = counts[band]

@@ -27,7 +27,7 @@ from swath import storage
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.labels import multi_hot
 from swath.errors import DataError
-from swath.location import Location, location
+from swath.location import Location, absolute, location
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"swath"
@@ -57,6 +57,10 @@ class TileStore:
         self.tile_bytes = tile_bytes(self.format.groups)
         self.mask_vocabulary: tuple[str, ...] = tuple(described.get("mask_vocabulary", ()))
         self._pixel_columns = [f"pixels_{number}" for number in range(len(self.format.groups))]
+
+    def __reduce__(self) -> tuple[type["TileStore"], tuple[str]]:
+        """Another process opens it for itself."""
+        return TileStore, (absolute(self.path),)
 
     def __len__(self) -> int:
         return self._tiles

@@ -20,6 +20,7 @@ from lance.fragment import FragmentMetadata
 
 from swath import storage
 from swath.data.bands import BandGroup
+from swath.data.fragment import files_of, remove_orphans
 from swath.data.writer import TileWriter
 from swath.errors import DataError, UsageError
 from swath.files import check_is_free, check_parent, disk_errors, file_aside, settle, sync_folder
@@ -104,7 +105,7 @@ class UnfinishedWriter(TileWriter):
         elif isinstance(part, S3Path):
             check_is_free(part)
         with self._claim.held():
-            _remove_orphans(part, {name for fragment in self._fragments for name in _files_of(fragment)})
+            remove_orphans(part, self._fragments)
             try:
                 with _errors_of(part):
                     yield part
@@ -132,7 +133,7 @@ class UnfinishedWriter(TileWriter):
         self._fragments = [FragmentMetadata.from_json(json.dumps(entry)) for entry in state["fragments"]]
         self._schema = pa.ipc.read_schema(pa.py_buffer(schema))
         self._chain, self.tiles, self.done = bytes.fromhex(state["chain"]), state["tiles"], state["done"]
-        written = [part / "data" / name for fragment in self._fragments for name in _files_of(fragment)]
+        written = [part / "data" / name for fragment in self._fragments for name in files_of(fragment)]
         lost = next((path for path in written if not storage.is_file(path)), None)
         if lost:
             raise DataError(f"{lost} is missing, though it was written. Remove {part} and pack again.")
@@ -140,14 +141,3 @@ class UnfinishedWriter(TileWriter):
 
 def _errors_of(part: Location) -> AbstractContextManager[None]:
     return storage.s3_errors(part) if isinstance(part, S3Path) else disk_errors(part)
-
-
-def _files_of(fragment: Any) -> list[str]:
-    return [Path(file.path).name for file in fragment.files]
-
-
-def _remove_orphans(part: Location, known: set[str]) -> None:
-    """Fragments that were not finished when the last try was killed."""
-    for name in list(storage.list_files(part / "data")):
-        if name not in known:
-            storage.remove(part / "data" / name)

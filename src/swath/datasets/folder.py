@@ -7,6 +7,8 @@ is an error.
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +22,7 @@ from swath.data.windows import footprints, ground_resolution
 from swath.datasets import names
 from swath.datasets.labels_csv import TABLES, CsvLabels, read_labels
 from swath.datasets.layout import Asked, Layout, first_few, raster_files
+from swath.engine import HERE
 from swath.errors import DataError, UsageError
 from swath.location import Location, absolute
 
@@ -67,7 +70,7 @@ def find(source: Location, asked: Asked) -> Layout:
         attribution=names.credit(sensor, []),
     )
     bad = BadInputs("files", asked.bad_files)
-    opened = _open_tiles(copies, files, asked.max_pixels, bad)
+    opened = _open_tiles(copies, files, asked, bad)
     return Layout(info, len(files), batches_of(_rows(opened, labels, first)), bad)
 
 
@@ -131,25 +134,42 @@ def _matched(source: Path, files: list[str], table: Path, read: CsvLabels) -> Cs
 def _first_good(copies: LocalCopies, files: list[str], asked: Asked) -> tuple[str, RasterInfo]:
     """The first tile that can be read, so that bad ones are all reported together."""
     bad = BadInputs("files", asked.bad_files)
-    for found in _open_tiles(copies, files, asked.max_pixels, bad):
+    for found in _open_tiles(copies, files, replace(asked, engine=HERE), bad):
         return found
     raise AssertionError("where all are bad, that was said")
 
 
 def _open_tiles(
-    copies: LocalCopies, files: list[str], max_pixels: int, bad: BadInputs
+    copies: LocalCopies, files: list[str], asked: Asked, bad: BadInputs
 ) -> Iterator[tuple[str, RasterInfo]]:
-    for start in range(0, len(files), _AT_ONCE):
-        with copies.of(files[start : start + _AT_ONCE]):
-            for file in files[start : start + _AT_ONCE]:
-                try:
-                    with copies.of([file]) as here:
-                        tile = inspect(here / file, root=here, max_pixels=max_pixels)
-                except DataError as error:
-                    bad.add(file, error)
-                    continue
+    given = _Files(copies, files, asked.max_pixels)
+    with closing(asked.engine.over(_opened, given, len(files), at_once=_AT_ONCE)) as opened:
+        for file, tile in opened:
+            if isinstance(tile, DataError):
+                bad.add(file, tile)
+            else:
                 yield file, tile
     bad.judge(looked_at=len(files))
+
+
+@dataclass(frozen=True)
+class _Files:
+    copies: LocalCopies
+    files: list[str]
+    max_pixels: int
+
+
+def _opened(given: _Files, stretch: range) -> Iterator[tuple[str, RasterInfo | DataError]]:
+    """What each file of a stretch holds, or what is wrong with it."""
+    for start in range(stretch.start, stretch.stop, _AT_ONCE):
+        some = given.files[start : min(start + _AT_ONCE, stretch.stop)]
+        with given.copies.of(some):
+            for file in some:
+                try:
+                    with given.copies.of([file]) as here:
+                        yield file, inspect(here / file, root=here, max_pixels=given.max_pixels)
+                except DataError as error:
+                    yield file, error
 
 
 def _rows(

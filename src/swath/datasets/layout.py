@@ -13,6 +13,7 @@ import pyarrow as pa
 from swath import storage
 from swath.data.bad_inputs import BadInputs, BadPolicy
 from swath.data.index import IndexInfo
+from swath.engine import HERE, Engine
 from swath.errors import DataError, UsageError
 from swath.location import Location, S3Path
 
@@ -42,6 +43,7 @@ class Asked:
     max_pixels: int = 270_000_000
     bad_files: BadPolicy = field(default_factory=BadPolicy)
     mask_folders: str | None = None
+    engine: Engine = HERE
 
 
 @dataclass(frozen=True)

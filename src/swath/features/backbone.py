@@ -3,10 +3,12 @@
 Legend: B tiles, C bands, Cg bands of a group, H x W pixels of a tile.
 """
 
+import copy
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -66,6 +68,12 @@ class FrozenBackbone:
         self.weights = weights
         self.content = content or Content()
         self.scale: Scale = scale
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process puts the network on its own device."""
+        network = copy.deepcopy(self.network).cpu()
+        again = functools.partial(FrozenBackbone, content=self.content, scale=self.scale)
+        return again, (network, self.trained, self.weights)
 
     @property
     def dim(self) -> int:

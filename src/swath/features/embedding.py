@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from swath.data.store import TileStore
+from swath.engine import HERE, Engine
 from swath.errors import DataError
 from swath.features.backbone import Weights
 from swath.features.table import (
@@ -36,6 +39,7 @@ def embed(
     *,
     batch_size: int = BATCH,
     rows: range | None = None,
+    engine: Engine = HERE,
 ) -> int:
     """Write the features of every tile of the pack, or of a stretch of it, to `path`, in its order, and say
     how many were computed.
@@ -52,8 +56,7 @@ def embed(
         for known, block in unchanged_features(path, store, maker, among=_missing(records, rows)):
             records.append(known, block)
         missing = _missing(records, rows)
-        for batch, block in blocks_of(store, maker, missing, batch_size=batch_size):
-            records.append(batch, block)
+        _compute(_Missing(store, maker, missing, batch_size), records, engine)
         write_features(path, store, maker, records.blocks(BATCH), rows=rows)
     return len(missing)
 
@@ -82,29 +85,44 @@ def holds(path: Path, wanted: Origin) -> bool:
     return found == wanted
 
 
-def blocks_of(
-    store: TileStore, maker: FeatureMaker, rows: Rows, *, batch_size: int
-) -> Iterator[tuple[Rows, Values]]:
+@dataclass(frozen=True)
+class _Missing:
+    """Tiles `rows` of a pack whose features `maker` is to make, some at a time."""
+
+    store: TileStore
+    maker: FeatureMaker
+    rows: Rows
+    batch_size: int
+
+
+def _compute(job: _Missing, records: FeatureRecords, engine: Engine) -> None:
+    tiles, label = len(job.store), f"features ({job.maker.weights.whose})"
+    blocks = engine.over(_blocks_of, job, len(job.rows), at_once=job.batch_size)
+    with (
+        Progress(tiles, unit="tiles", label=label, start=tiles - len(job.rows)) as progress,
+        closing(blocks),
+    ):
+        for batch, block in blocks:
+            records.append(batch, block)
+            progress.advance(len(block))
+
+
+def _blocks_of(job: _Missing, stretch: range) -> Iterator[tuple[Rows, Values]]:
     """Rows (B,) of tiles with their features (B, D); the next batch is read while this one is computed."""
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    rows = job.rows[stretch.start : stretch.stop]
+    batches = [rows[start : start + job.batch_size] for start in range(0, len(rows), job.batch_size)]
 
     def read(number: int) -> list[torch.Tensor]:
-        return (
-            [torch.from_numpy(pixels) for pixels in store.read(batches[number])] if batches[number:] else []
-        )
+        if not batches[number:]:
+            return []
+        return [torch.from_numpy(pixels) for pixels in job.store.read(batches[number])]
 
-    label, known = f"features ({maker.weights.whose})", len(store) - len(rows)
-    with (
-        ThreadPoolExecutor(1) as reader,
-        Progress(len(store), unit="tiles", label=label, start=known) as progress,
-    ):
+    with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(read, 0)
         for number, batch in enumerate(batches):
             groups = ahead.result()
             ahead = reader.submit(read, number + 1)
-            block = maker.features(groups, store.format).numpy()
-            progress.advance(len(block))
-            yield batch, block
+            yield batch, job.maker.features(groups, job.store.format).numpy()
 
 
 def _missing(records: FeatureRecords, rows: range) -> Rows:

@@ -15,6 +15,7 @@ from swath.config import IndexConfig
 from swath.data.bad_inputs import BadPolicy
 from swath.data.index import IndexWriter
 from swath.data.masks import MaskClasses, read_mask_classes
+from swath.data.tarball import is_archive
 from swath.datasets import folder, scenes
 from swath.datasets.bigearthnet import source as bigearthnet
 from swath.datasets.bigearthnet.catalogue import PREFIX
@@ -24,6 +25,7 @@ from swath.datasets.labels_csv import TABLES, read_labels
 from swath.datasets.layout import Asked, Layout
 from swath.datasets.masks import MaskFolder, with_masks
 from swath.datasets.tile_labels import with_tile_labels
+from swath.engine import Engine, engine_of
 from swath.errors import DataError, UsageError
 from swath.location import Location, S3Path
 from swath.results import Result
@@ -80,8 +82,14 @@ def run(config: IndexConfig) -> IndexResult:
         DataError: files are bad, or do not fit together; all of them are counted in one message.
         UsageError: a setting does not go with what the source holds.
     """
+    _refuse_engine_without_effect(config)
+    with engine_of(config.engine) as engine:
+        return _indexed(config, engine)
+
+
+def _indexed(config: IndexConfig, engine: Engine) -> IndexResult:
     started = time.monotonic()
-    layout_name, layout = _understood(config)
+    layout_name, layout = _understood(config, engine)
     counts = _Counts()
     with (
         Progress(None, unit="tiles", label="indexing") as progress,
@@ -120,14 +128,14 @@ def _writer(config: IndexConfig, layout: Layout) -> IndexWriter | TableWriter:
     return IndexWriter(config.out, layout.info, more=layout.more)
 
 
-def _understood(config: IndexConfig) -> tuple[str, Layout]:
+def _understood(config: IndexConfig, engine: Engine) -> tuple[str, Layout]:
     if storage.is_folder(config.out):
         raise UsageError(
             f"{config.out} is a folder; --out is the file to write, "
             f"for example {config.out / 'index.parquet'}"
         )
     masks = _masks(config)
-    asked = _asked(config, mask_folders=masks[0].name if masks else None)
+    asked = replace(_asked(config, mask_folders=masks[0].name if masks else None), engine=engine)
     layout_name, why = (
         detect(config.source, asked) if config.layout == "auto" else (str(config.layout), "asked for")
     )
@@ -253,6 +261,14 @@ def _refuse_what_changes_nothing(config: IndexConfig, layout_name: str) -> None:
         f"{flags} would change nothing: the layout {layout_name} has ready tiles. "
         f"Leave out {flags}, or cut the files as scenes: --layout scenes"
     )
+
+
+def _refuse_engine_without_effect(config: IndexConfig) -> None:
+    source, is_catalogue = config.source, str(config.source).startswith(PREFIX)
+    is_table = is_catalogue or source.suffix == ".parquet"
+    if config.engine != "local" and (is_archive(source) or (is_table and config.pixels is None)):
+        why = "opens no file of a patch" if is_table else "is one stream, which one process reads"
+        raise UsageError(f"--engine {config.engine} would change nothing: {source} {why}. Leave it out.")
 
 
 def _flag(name: str) -> str:

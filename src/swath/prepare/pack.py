@@ -1,5 +1,6 @@
 """Stage: the pixels of an index in one dataset that training reads at the speed of the disk."""
 
+import json
 import logging
 import os
 import re
@@ -8,7 +9,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,17 @@ import pyarrow as pa
 from swath.config import PackConfig
 from swath.data.bad_inputs import BadInput, BadInputs
 from swath.data.bands import choose_bands
+from swath.data.fragment import Checksums, FragmentWriter, Written
 from swath.data.index import SCHEMA, Index, read_index
 from swath.data.masks import Classes
 from swath.data.raster import gdal_ready
 from swath.data.statistics import TileStatistics
 from swath.data.tarball import is_archive
 from swath.data.writer import TileWriter
+from swath.engine import Engine, engine_of
 from swath.errors import DataError, UsageError
 from swath.files import check_is_free
-from swath.location import Location, location
+from swath.location import Location, absolute, location
 from swath.prepare.pack_archive import pack_archive
 from swath.prepare.packed import Count, PackResult, about, bad_tiles, pack_result
 from swath.prepare.tile_reader import COLUMNS, TileReader
@@ -62,7 +66,7 @@ def run(config: PackConfig) -> PackResult:
         MachineError: the disk is full.
     """
     if is_archive(config.index):
-        return pack_archive(config, config.index, None)
+        return _packed_archive(config, config.index, None)
     index = read_index(config.index)
     pixels = config.pixels or (location(index.info.root) if index.info.root else None)
     if pixels is None:
@@ -76,7 +80,7 @@ def run(config: PackConfig) -> PackResult:
                 f"{config.index} has masks, which are packed from folders only. Extract the archive and leave"
                 f" out --pixels, or index the archive, without masks: swath index {pixels} --out INDEX"
             )
-        return pack_archive(config, pixels, index)
+        return _packed_archive(config, pixels, index)
     if config.pixels:
         raise UsageError(
             f"--pixels {config.pixels} is no archive (.tar.gz); leave it out for files in a folder."
@@ -87,8 +91,11 @@ def run(config: PackConfig) -> PackResult:
     started = time.monotonic()
     _remove_leftovers(config.out)
     bad = BadInputs("tiles", bad_tiles(config))
-    with TileWriter(config.out, groups=reader.groups, info=about(index.info)) as writer:
-        statistics = _copy_tiles(index, reader, writer, bad)
+    with (
+        engine_of(config.engine) as engine,
+        TileWriter(config.out, groups=reader.groups, info=about(index.info)) as writer,
+    ):
+        statistics = _copy_tiles(_job(index, reader, writer, bad), writer, bad, engine)
         bad.judge(looked_at=index.table.num_rows)
         writer.finish(
             statistics.tile_format(reader.bands, _gsd_m(index, reader.finest)),
@@ -102,19 +109,77 @@ def run(config: PackConfig) -> PackResult:
     return pack_result(config, reader.bands, reader.groups, count, started)
 
 
-def _copy_tiles(index: Index, reader: TileReader, writer: TileWriter, bad: BadInputs) -> TileStatistics:
+def _packed_archive(config: PackConfig, archive: Location, index: Index | None) -> PackResult:
+    if config.engine != "local":
+        raise UsageError(
+            f"--engine {config.engine} changes nothing for {archive}, one stream that one process reads from "
+            "end to end. Leave it out, or extract the archive and index its folder: swath index DIR"
+        )
+    return pack_archive(config, archive, index)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Which tiles to pack, by what of an index, and where their fragments go."""
+
+    reader: TileReader
+    sources: pa.Table
+    columns: pa.Table
+    counted: npt.NDArray[np.bool_]
+    folder: Location
+    skip: bool
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """What came of a batch or, in the end, of a stretch: its fragments, and counts for the statistics."""
+
+    looked_at: int = 0
+    bad: tuple[BadInput, ...] = ()
+    written: Written | None = None
+    counts: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+
+def _job(index: Index, reader: TileReader, writer: TileWriter, bad: BadInputs) -> _Job:
+    return _Job(
+        reader=reader,
+        sources=index.table.select([*COLUMNS, *(["mask_path"] if reader.masks else [])]),
+        columns=index.table.select(_PACKED_COLUMNS),
+        counted=_counted(index),
+        folder=location(absolute(writer.folder)),
+        skip=bad.policy.skip,
+    )
+
+
+def _copy_tiles(job: _Job, writer: TileWriter, bad: BadInputs, engine: Engine) -> TileStatistics:
     """Every tile is read in any case, so that all bad ones are listed at once."""
-    statistics = TileStatistics(reader.groups)
-    columns = index.table.select(_PACKED_COLUMNS)
-    counted = _counted(index)
-    with Progress(index.table.num_rows, unit="tiles", label="packing") as progress:
-        for batch in _read_all(index, reader):
-            bad.found += batch.bad
-            if batch.good and (bad.policy.skip or not bad.found):
-                writer.append(_rows_of(columns, batch.good), batch.pixels, batch.masks)
-                statistics.add([pixels[counted[batch.good]] for pixels in batch.pixels])
-            progress.advance(len(batch.good) + len(batch.bad))
+    statistics, tiles = TileStatistics(job.reader.groups), job.columns.num_rows
+    done = engine.over(_packed, job, tiles, at_once=_BATCH)
+    with Progress(tiles, unit="tiles", label="packing") as progress, closing(done):
+        for packed in done:
+            bad.found += packed.bad
+            progress.advance(packed.looked_at)
+            if packed.written:
+                writer.adopt(packed.written)
+                statistics.add_counts(packed.counts)
     return statistics
+
+
+def _packed(job: _Job, stretch: range) -> Iterator[_Packed]:
+    """Write the good tiles of a stretch, as one fragment; once one is bad, only where that is allowed."""
+    statistics = TileStatistics(job.reader.groups)
+    checksums: list[Checksums] = []
+    bad_found = False
+    with FragmentWriter(job.folder, job.reader.groups) as writer:
+        for batch in _read_all(job, stretch):
+            bad_found = bad_found or bool(batch.bad)
+            if batch.good and (job.skip or not bad_found):
+                checksums.append(writer.append(_rows_of(job.columns, batch.good), batch.pixels, batch.masks))
+                statistics.add([pixels[job.counted[batch.good]] for pixels in batch.pixels])
+            yield _Packed(len(batch.good) + len(batch.bad), tuple(batch.bad))
+        fragments = [json.dumps(fragment.to_json()) for fragment in writer.end()]
+        if fragments:
+            yield _Packed(written=Written(fragments, writer.schema, checksums), counts=statistics.counts())
 
 
 def _rows_of(columns: pa.Table, ascending: list[int]) -> pa.Table:
@@ -123,15 +188,15 @@ def _rows_of(columns: pa.Table, ascending: list[int]) -> pa.Table:
     return columns.slice(first, ascending[-1] + 1 - first).take([row - first for row in ascending])
 
 
-def _read_all(index: Index, reader: TileReader) -> Iterator[_TileBatch]:
+def _read_all(job: _Job, stretch: range) -> Iterator[_TileBatch]:
     """In the order of the index, some batches ahead: GDAL decodes outside Python's lock, so threads pay."""
-    rows = index.table.select([*COLUMNS, *(["mask_path"] if reader.masks else [])])
     threads = min(os.cpu_count() or 1, _MOST_THREADS)
     ahead: deque[Future[_TileBatch]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
         try:
-            for start in range(0, len(rows), _BATCH):
-                ahead.append(pool.submit(_read_batch, rows.slice(start, _BATCH), start, reader))
+            for start in range(stretch.start, stretch.stop, _BATCH):
+                rows = job.sources.slice(start, min(_BATCH, stretch.stop - start))
+                ahead.append(pool.submit(_read_batch, rows, start, job.reader))
                 if len(ahead) > threads:
                     yield ahead.popleft().result()
             while ahead:

@@ -9,6 +9,7 @@ from swath import storage
 from swath.config import EmbedConfig
 from swath.config.settings import part_of
 from swath.data.store import TileStore
+from swath.engine import engine_of
 from swath.errors import DataError, UsageError
 from swath.features.backbone import Weights, open_backbone
 from swath.features.content import Content
@@ -52,9 +53,12 @@ def run(config: EmbedConfig) -> EmbedResult:
     check_output(config.out, begins=b"PAR1")
     started = time.perf_counter()
     rows = _rows(len(store), config)
-    with _here(config.out) as out:
+    with (
+        engine_of(config.engine, on_gpu=backbone.device.type == "cuda") as engine,
+        _here(config.out) as out,
+    ):
         _check_is_not_of_another_run(out, backbone.weights)
-        computed = embed(out, store, backbone, batch_size=config.batch_size, rows=rows)
+        computed = embed(out, store, backbone, batch_size=config.batch_size, rows=rows, engine=engine)
     return EmbedResult(
         out=config.out,
         tiles=len(rows),

@@ -8,7 +8,8 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from swath.datasets.bigearthnet.known import Known
 from swath.datasets.bigearthnet.names import S1, S2_V1, S2_V2, parse_column
 from swath.datasets.bigearthnet.patch_folder import Expected, Patch, read_patch
 from swath.datasets.bigearthnet.patches import index_batches, place
+from swath.engine import HERE, Engine
 from swath.errors import DataError
 from swath.location import Location, S3Path
 
@@ -46,6 +48,7 @@ class Archive:
     expected: Expected
     known: Known | None
     order: str
+    engine: Engine = HERE
 
     @property
     def folders(self) -> list[str]:
@@ -77,23 +80,31 @@ def rows(archive: Archive, bad: BadInputs, *, recommended: bool) -> Iterator[pa.
 
 
 def _read_all(archive: Archive, bad: BadInputs) -> Iterator[list[Patch]]:
-    """The good patches in their order, some thousand at a time; they are read a few hundred a thread."""
+    """The good patches in their order, some thousand at a time."""
+    held: list[Patch] = []
+    given = replace(archive, known=None)  # large, and of no use for reading
+    with closing(archive.engine.over(_read, given, len(archive.folders), at_once=_AT_ONCE)) as groups:
+        for group in groups:
+            held += _good(group, bad)
+            if len(held) >= _ROWS:
+                yield held
+                held = []
+    if held:
+        yield held
+
+
+def _read(archive: Archive, stretch: range) -> Iterator[list[_Read]]:
+    """A stretch of the folders, a few hundred a thread."""
     threads = 32 if isinstance(archive.source, S3Path) else min(_THREADS, os.cpu_count() or 1)
     waiting: deque[Future[list[_Read]]] = deque()
-    held: list[Patch] = []
     with ThreadPoolExecutor(threads, thread_name_prefix="swath-read") as pool:
         try:
-            for start in range(0, len(archive.folders), _AT_ONCE):
+            for start in range(stretch.start, stretch.stop, _AT_ONCE):
                 waiting.append(pool.submit(_read_group, archive, start))
                 if len(waiting) > _AHEAD:
-                    held += _good(waiting.popleft().result(), bad)
-                if len(held) >= _ROWS:
-                    yield held
-                    held = []
+                    yield waiting.popleft().result()
             while waiting:
-                held += _good(waiting.popleft().result(), bad)
-            if held:
-                yield held
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 

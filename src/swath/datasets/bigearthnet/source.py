@@ -131,7 +131,7 @@ def _layout(version: str, archive: Archive, asked: Asked) -> Layout:
         masks = {"root": info.root, **reference_classes(archive.order).to_json()}
         info = replace(info, masks=masks)
     bad = BadInputs("patches", asked.bad_files)
-    batches = rows(archive, bad, recommended=asked.recommended)
+    batches = rows(replace(archive, engine=asked.engine), bad, recommended=asked.recommended)
     return Layout(info, len(archive.folders) * len(archive.expected.files.bands), batches, bad, more=MORE)
 
 
