@@ -8,6 +8,8 @@ from swath.pages.page import Section, page, table
 from swath.transfer.fractions import percent
 from swath.transfer.ladder_table import PROBES, TITLES, Ladder, points, probes_of, rungs_of, shown_measures
 
+_DIGEST = 12  # as many digits as name it; ladder.json has them all
+
 
 def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
     """One offline HTML page; `figures` are SVG for "light" and "dark"."""
@@ -128,7 +130,8 @@ def _made_of(ladder: Ladder) -> Section:
     keys = ("features", "dim", "image_px", "bands", "scale", "weights", "step", "digest")
     rows = []
     for rung in ladder["rungs"]:
-        values = (", ".join(v) if isinstance(v := rung[key], list) else str(v)[:60] for key in keys)
-        rows.append(element("tr", element("td", rung["name"]), *(element("td", value) for value in values)))
+        values = (", ".join(v) if isinstance(v := rung[key], list) else str(v) for key in keys[:-1])
+        cells = (element("td", value) for value in (rung["name"], *values, rung["digest"][:_DIGEST]))
+        rows.append(element("tr", *cells))
     lede = "What the features are of, and how pixels were scaled."
     return Section("rungs", "The rungs", lede, table(["Rung", *keys], rows))
