@@ -10,14 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from spoilt_archive import command, text
+from spoilt_archive import command, noise, rows, text, write_tif
 
 from swath.models.weights import load_weights, save_weights
 
 IMPORT, LADDER = "import weights.pth --out out/run", "ladder tiles.lance --weights weights.pth --out out/l"
 RENAMED = IMPORT.replace(".pth", ".safetensors")
+MASKS = "index town --layout scenes --masks masks --mask-classes classes.csv --tile-px 16 --out out/i.parquet"
 PROBE = "probe run tiles.lance --out out/p.json"
-BEFORE = {"run/features-untrained.parquet"}  # computed before those of the run are read, and kept
+PACK = "pack index.parquet --out out/t.lance"
 
 
 class Shell:
@@ -89,6 +90,36 @@ def relabelled(change):
     return spoil
 
 
+def features_of_another_run():
+    of_run(contract=True)()
+    assert command("import weights.safetensors --out other") == 0
+    assert command("embed other tiles.lance --out features.parquet") == 0
+
+
+def masks(spoil):
+    """Two pictures of 32 x 16 px with masks of colours, one of them spoilt."""
+
+    def write():
+        for kind in ("images", "masks"):
+            Path("town", kind).mkdir(parents=True)
+        for name in "ab":
+            write_tif(f"town/images/{name}.tif", noise(3, 16, 32))
+            write_tif(f"town/masks/{name}.tif", np.zeros((3, 16, 32), np.uint8))
+        Path("classes.csv").write_text("class,value\nwater,#000000\nland,#FFFFFF\n")
+        spoil()
+
+    return write
+
+
+def spoilt_mask(height, width, colour):
+    return lambda: write_tif("town/masks/b.tif", np.full((3, height, width), colour, np.uint8))
+
+
+def unknown_colour():
+    masks(spoilt_mask(16, 32, 7))()
+    assert command(MASKS.replace("out/i", "town")) == 0
+
+
 def to_train(row):
     return row.replace("08.tif,a,test", "08.tif,a,train")
 
@@ -108,6 +139,9 @@ WEIGHTS = {
     "42 NaN, on a ladder": (of_run(with_nan), LADDER, 3, "holds 12 values that are not finite"),
     "43 channels": (of_run(one_band_less), f"{IMPORT} --tiles tiles.lance", 2, "the weights see 2 bands"),
     "43 bands named": (of_run(), f"{IMPORT} --bands red,green", 2, "red,green are 2; name them"),
+    "features of another run": (
+        features_of_another_run, "embed run tiles.lance --out features.parquet", 2, "features of another run"
+    ),
     "bands of the file": (
         of_run(contract=True), f"{RENAMED} --bands a,b,c", 2, "says itself that it sees red,green,blue"
     ),
@@ -127,8 +161,20 @@ PROOFS = {
     "another split, ladder": (
         relabelled(to_train), "ladder again.lance --runs run --out out/l", "may have seen test tiles"
     ),
+    "twice": (rows(id=lambda n: ["08.tif", *(f"{i:02}.tif" for i in range(1, n))]), PACK, "have the same id"),
+    "mask of another size": (
+        masks(spoilt_mask(8, 8, 0)), MASKS, "b.tif is 8x8 px, its image images/b.tif is 32x16 px"
+    ),
+    "unknown colour": (
+        unknown_colour, "pack town.parquet --out out/t.lance", "colour #070707, which is no class"
+    ),
     "no positive": (None, f"{PROBE} --min-positives 9", "no class has 9 positive tiles among 4 test tiles"),
 }  # fmt: skip
+
+LEFT = {
+    nan_features: {"run/features-untrained.parquet"},  # computed before those of the run are read, and kept
+    unknown_colour: {"out/t.bad_tiles.csv"},
+}
 
 
 def named(cases):
@@ -145,4 +191,4 @@ def test_bad_weights_are_refused_and_nothing_in_them_runs(refused, spoil, words,
 def test_what_would_make_a_wrong_score_is_refused(refused, spoil, words, said):
     if spoil:
         spoil()
-    refused(words, 3, said, left=BEFORE if spoil is nan_features else set())
+    refused(words, 3, said, left=LEFT.get(spoil, set()))
