@@ -15,7 +15,7 @@ from swath import storage
 from swath.copies import fetch_file, put_file
 from swath.errors import DataError, MachineError, UsageError
 from swath.runtime import lease, mirror
-from swath.runtime.checkpoint import load_newest, save_checkpoint
+from swath.runtime.checkpoint import digest, load_newest, save_checkpoint
 from swath.runtime.lease import Head, Lease, read_head
 from swath.runtime.mirror import mirrored, run_here, work_folder
 from swath.runtime.run import Run
@@ -79,6 +79,24 @@ def test_embed_probe_and_report_read_it_and_what_they_write_beside_it_is_there(
     assert str(swath.probe(out, packed, task="knn", rounds=100).out) == f"{out}/probe-knn.json"
     assert str(swath.report(out, tiles=packed).out) == f"{out}/report.html"
     assert {"probe-knn.json", "features.parquet", "report.html"} <= set(storage.list_files(out))
+
+
+def test_ladder_bundle_and_export_read_it_as_they_read_a_copy(pretrain, packed, place, tmp_path):
+    out = place("run")
+    pretrain(out, "--steps", "2")
+    table = swath.ladder(
+        packed, runs=[out], out=tmp_path / "ladder", label_fraction=[1.0], probes=["knn"], rounds=100
+    )
+    swath.bundle(out, out=tmp_path / "there")
+    swath.export(out, out=tmp_path / "there.safetensors")
+    with run_here(out) as folder:
+        newest = digest(Run.open(folder).checkpoint().path)
+        swath.bundle(folder, out=tmp_path / "here")
+        swath.export(folder, out=tmp_path / "here.safetensors")
+    assert (table.rungs[-1]["name"], table.rungs[-1]["digest"]) == ("run", newest)
+    assert swath.load(tmp_path / "there").about.name == "run"
+    for name in ("there/backbone.safetensors", "there.safetensors"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / name.replace("there", "here")).read_bytes()
 
 
 def save(folder, step):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from swath.config.settings import Locations, Names, Part, Settings
+from swath.config.settings import Location, Locations, Names, Part, Settings
 
 _OVERLAPS = (0.0, 0.5, 0.75)
 
@@ -19,8 +19,8 @@ def _of_tiles(overlap: float) -> float:
 class BundleConfig(Settings):
     """Make one folder of a run that others can use: network, head, and how their pixels have to be read."""
 
-    run: Path
-    """Folder of a run; one that was fine-tuned brings its own head."""
+    run: Location
+    """Folder of a run, here or on S3; one that was fine-tuned brings its own head."""
     out: Path
     """Folder of the bundle."""
     head: Path | None = None

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from swath.config.settings import EngineName, Location, Part, Seed, Settings, comma_list
+from swath.location import S3Path
 
 Tokens = Literal["cls", "mean", "both"]
 
 
 def _one_or_many(value: Any) -> Any:
     """0.1, "0.01,0.1" or a list."""
-    return (value,) if isinstance(value, int | float | Path) else comma_list(value)
+    return (value,) if isinstance(value, int | float | Path | S3Path) else comma_list(value)
 
 
 def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
@@ -119,8 +120,8 @@ class LadderConfig(Settings):
 
     tiles: Location
     """Packed tiles with labels and a split."""
-    runs: Paths = ()
-    """Folders of runs."""
+    runs: Annotated[tuple[Location, ...], BeforeValidator(_one_or_many)] = ()
+    """Folders of runs, here or on S3."""
     weights: Paths = ()
     """Weights of photographs (.pth, .safetensors), as facebookresearch/dino or timm name them; they see red,
     green and blue."""

@@ -27,8 +27,8 @@ class ImportConfig(Settings):
 class ExportConfig(Settings):
     """Write the weights of a run as another program reads them."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     out: Path
     """The file to write: .pth for dino, .pth or .safetensors for timm, .onnx, or .pt for torchscript."""
     format: Literal["timm", "dino", "onnx", "torchscript"] = "timm"

@@ -29,6 +29,7 @@ from swath.pretraining.recipe import Recipe
 from swath.pretraining.state import TensorFiles
 from swath.results import Result
 from swath.runtime.checkpoint import Checkpoint
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 
 _POSITIONS = "pos_embed"
@@ -65,7 +66,9 @@ def run(config: ExportConfig) -> ExportResult:
     _check_suffix(config)
     if config.format == "onnx":
         check_onnx_is_there()
-    checkpoint = Run.open(config.run).checkpoint()
+    with run_here(config.run) as folder:
+        found = Run.open(folder)
+        checkpoint = found.checkpoint()
     shape = ViTShape.from_json(checkpoint.state["vit"])
     asked = replace(shape, image_px=config.image_px or shape.image_px)
     if asked.in_channels != 3:
@@ -81,7 +84,7 @@ def run(config: ExportConfig) -> ExportResult:
         _write_timm(config.out, _backbone(tensors), contract)
         network, other, difference = _timm_line(asked, config.out), "timm", _difference_to_timm
     elif config.format == "dino":
-        save_pickled(config.out, _dino_content(config.run, checkpoint, tensors) | {CONTRACT: contract})
+        save_pickled(config.out, _dino_content(found, checkpoint, tensors) | {CONTRACT: contract})
         network, other, difference = _dino_line(asked), "the file, read back", _difference_read_back
     elif config.format == "onnx":
         write_onnx(config.out, expected.eval(), contract)
@@ -121,8 +124,8 @@ def _backbone(tensors: TensorFiles) -> dict[str, Tensor]:
     }
 
 
-def _dino_content(path: Path, checkpoint: Checkpoint, tensors: TensorFiles) -> dict[str, Any]:
-    recipe = Run.open(path).config.get("recipe")
+def _dino_content(found: Run, checkpoint: Checkpoint, tensors: TensorFiles) -> dict[str, Any]:
+    recipe = found.config.get("recipe")
     if recipe is None:  # imported weights: there is a teacher alone
         return {"teacher": dict(tensors["teacher"])}
     return from_training(Recipe.model_validate(recipe), tensors, step=checkpoint.step)

@@ -96,6 +96,13 @@ def run_here(run: Location) -> Iterator[Path]:
                 put_file(folder / name, run / name)
 
 
+@contextlib.contextmanager
+def runs_here(runs: Iterable[Location]) -> Iterator[tuple[Path, ...]]:
+    """As `run_here`, of several."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(stack.enter_context(run_here(run)) for run in runs)
+
+
 class _Mirror:
     """Looks at the work folder and copies what is new, in a thread of its own."""
 

@@ -15,6 +15,7 @@ from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.embedding import kept_features
 from swath.files import check_output, file_aside, write_json
+from swath.runtime.mirror import runs_here
 from swath.transfer.baselines import IMAGE_STATISTICS, UNTRAINED
 from swath.transfer.comparison import Exam
 from swath.transfer.examples import Examples, labelled_examples
@@ -38,12 +39,18 @@ def run(config: LadderConfig) -> LadderResult:
         DataError: the tiles do not fit a run, or the labels hold nothing to learn or score.
         MachineError: the disk is full.
     """
+    with runs_here(config.runs) as folders:
+        return _climbed(config, folders)
+
+
+def _climbed(config: LadderConfig, runs: tuple[Path, ...]) -> LadderResult:
+    """`runs` are the folders of the runs, or copies."""
     store = TileStore(config.tiles)
     examples = labelled_examples(store)
     exam = exam_of(examples, config)
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
     out = config.out or _beside(config)
-    ascending = rungs(config, store, examples, out=out)
+    ascending = rungs(config, store, examples, runs=runs, out=out)
     check_output(out / "ladder.json", begins=b"{")
     climbed = []
     for rung in ascending:

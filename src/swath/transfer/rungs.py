@@ -34,7 +34,9 @@ class Rung:
     path: Path
 
 
-def rungs(config: LadderConfig, store: TileStore, examples: Examples, *, out: Path) -> Iterator[Rung]:
+def rungs(
+    config: LadderConfig, store: TileStore, examples: Examples, *, runs: tuple[Path, ...], out: Path
+) -> Iterator[Rung]:
     """Every rung in order; tiles that do not fit one are refused before anything is written.
 
     Raises:
@@ -42,10 +44,10 @@ def rungs(config: LadderConfig, store: TileStore, examples: Examples, *, out: Pa
         DataError: the tiles do not fit a run, or weights are damaged or of another kind.
     """
     given = _given_weights(config, out)
-    runs = _runs(config, store, out)
-    for rung in (*given, *runs):
+    trained = _runs(config, runs, store, out)
+    for rung in (*given, *trained):
         rung.maker.check_fits(store.format, where=str(store.path))
-    return chain(_baselines([*runs, *given], config, store, examples, out), given, runs)
+    return chain(_baselines([*trained, *given], config, store, examples, out), given, trained)
 
 
 def _baselines(
@@ -59,12 +61,12 @@ def _baselines(
     yield from _untrained(networks, config, store, out)
 
 
-def _runs(config: LadderConfig, store: TileStore, out: Path) -> list[Rung]:
-    _check_named_once(config.runs)
+def _runs(config: LadderConfig, runs: tuple[Path, ...], store: TileStore, out: Path) -> list[Rung]:
+    _check_named_once(runs)
     content = Content(config.features, config.blocks)
     found = []
     changed = False
-    for path in config.runs:
+    for path in runs:
         backbone = open_backbone(Run.open(path), content=content)
         if config.other_data and not backbone.is_scaled_alike(store.format):
             backbone, changed = backbone.for_other_data(store.format, where=str(store.path)), True

@@ -14,10 +14,11 @@ from swath.errors import SwathError, UsageError
 from swath.features.backbone import open_backbone
 from swath.features.content import Content
 from swath.files import check_is_free
-from swath.location import location
+from swath.location import absolute, location
 from swath.models.weights import described
 from swath.results import Result
 from swath.runtime.checkpoint import Checkpoint
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 from swath.serve.bundle import folder
 from swath.serve.bundle.card import licence_text, model_card
@@ -53,7 +54,11 @@ def run(config: BundleConfig) -> BundleResult:
         MachineError: the disk is full.
     """
     check_is_free(config.out)
-    found = Run.open(config.run)
+    with run_here(config.run) as here:
+        return _bundled(config, Run.open(here))
+
+
+def _bundled(config: BundleConfig, found: Run) -> BundleResult:
     checkpoint = found.checkpoint()
     head = _head(config, found, checkpoint)
     whose, content = (head.whose, head.content) if head else ("teacher", Content())
@@ -61,7 +66,7 @@ def run(config: BundleConfig) -> BundleResult:
     tensors = dict(backbone.network.state_dict())
     attribution, licence = _credits(found)
     about = Description(
-        name=config.run.resolve().name,
+        name=location(absolute(found.address)).name,
         network=backbone.network.shape,
         tiles=head.tiles if head else backbone.trained,
         content=content,
@@ -71,7 +76,7 @@ def run(config: BundleConfig) -> BundleResult:
         licence=licence,
         made_by=f"swath {importlib.metadata.version('swath')}",
     )
-    return _written(config, about, tensors, head)
+    return _written(config, about, tensors, head, command=_command(found.path))
 
 
 def _head(config: BundleConfig, found: Run, checkpoint: Checkpoint) -> FoundHead | None:
@@ -80,16 +85,21 @@ def _head(config: BundleConfig, found: Run, checkpoint: Checkpoint) -> FoundHead
         if head is None:
             log.info("no --head: the bundle gives features, no classes")
         return head
-    inside = config.run / config.head
+    inside = found.path / config.head
     return probed_head(inside if inside.is_file() and not config.head.is_file() else config.head, checkpoint)
 
 
 def _written(
-    config: BundleConfig, about: Description, tensors: dict[str, Tensor], head: FoundHead | None
+    config: BundleConfig,
+    about: Description,
+    tensors: dict[str, Tensor],
+    head: FoundHead | None,
+    *,
+    command: str,
 ) -> BundleResult:
     texts = {
         folder.DESCRIPTION: json.dumps(about.to_json(), indent=1, allow_nan=False) + "\n",
-        folder.CARD: model_card(about, tensors, _command(config.run)),
+        folder.CARD: model_card(about, tensors, command),
         folder.LICENCE: licence_text(about) if config.licence is None else _licence(config.licence),
     }
     files = {folder.BACKBONE: tensors} | ({folder.HEAD: head.tensors} if head else {})
