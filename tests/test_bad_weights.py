@@ -161,6 +161,9 @@ PROOFS = {
     "another split, ladder": (
         relabelled(to_train), "ladder again.lance --runs run --out out/l", "may have seen test tiles"
     ),
+    "another split, finetune": (
+        relabelled(to_train), "finetune run again.lance --out out/f", "may have seen test tiles"
+    ),
     "twice": (rows(id=lambda n: ["08.tif", *(f"{i:02}.tif" for i in range(1, n))]), PACK, "have the same id"),
     "mask of another size": (
         masks(spoilt_mask(8, 8, 0)), MASKS, "b.tif is 8x8 px, its image images/b.tif is 32x16 px"

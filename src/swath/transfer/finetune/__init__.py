@@ -17,6 +17,7 @@ from swath.config import FinetuneConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
+from swath.features.embedding import check_same_split
 from swath.files import write_json
 from swath.results import Result
 from swath.runtime.checkpoint import load_newest
@@ -78,6 +79,7 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     store = TileStore(config.tiles)
     backbone = open_backbone(Run.open(config.run))
     backbone.check_fits(store.format, where=str(store.path))
+    check_same_split(backbone.weights, store)
     asked = config.model_dump(mode="json") | {
         "pack": store.digest,
         "checkpoint": backbone.weights.checkpoint,
