@@ -43,6 +43,19 @@ def test_the_content_decides_not_the_name(tmp_path):
         assert torch.equal(read_weights(tmp_path / name)["w"], torch.ones(2))
 
 
+@pytest.mark.parametrize("start", [b"\x80", b"PK"], ids=["of a pickle", "of a zip"])
+def test_a_header_whose_length_looks_like_the_start_of_another_file_is_read(tmp_path, start):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.ones(3)})
+    written = path.read_bytes()
+    length = int.from_bytes(written[:8], "little")
+    wanted = int.from_bytes(start, "little") + (0 if len(start) > 1 else 256)
+    padded = written[8 : 8 + length].ljust(wanted) + written[8 + length :]
+    path.write_bytes(wanted.to_bytes(8, "little") + padded)
+    assert path.read_bytes().startswith(start)
+    assert torch.equal(read_weights(path)["a"], torch.ones(3))
+
+
 @pytest.mark.parametrize("kind", [Touches, Shell])
 @pytest.mark.parametrize("how", ["zip", "old", "plain"])
 def test_code_is_refused_by_name_and_does_not_run(tmp_path, kind, how):

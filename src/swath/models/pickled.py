@@ -46,7 +46,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise DataError(_folder(path))
     start = _first_bytes(path)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # A safetensors file begins with the length of its header, eight bytes that can look like anything.
+    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         return load_pickled(path)
     contract = read_metadata(path).get(CONTRACT)
     return {**load_weights(path), **({CONTRACT: contract} if contract else {})}
