@@ -144,7 +144,7 @@ def paper_recipe(
         steps=STEPS,
     )
     archive = Archive(tiles=STEPS * batch_size, size_px=RGB.size_px, bands=len(RGB.bands))
-    recipe = resolve(asked, archive, steps=STEPS, precision=precision)
+    recipe = resolve(asked, archive, steps=STEPS, precision=precision, accelerated=True)
     return recipe.model_copy(
         update={"lr": LR, "min_lr": LR, "warmup_steps": 0, "freeze_last_layer_steps": STEPS if frozen else 0}
     )

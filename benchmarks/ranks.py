@@ -94,7 +94,7 @@ def rate(name: str, tiles: Path, batch_size: int) -> float:
         **{"tiles": tiles, "out": tiles, "monitor_every": 0, **asked, "batch_size": batch_size}
     )
     archive = Archive(tiles=len(store), size_px=store.format.size_px, bands=len(store.format.bands))
-    recipe = resolve(config, archive, steps=10_000, precision="float32")
+    recipe = resolve(config, archive, steps=10_000, precision="float32", accelerated=True)
     with joined(torch.device("cpu")) as ranks:
         trainer = Trainer(recipe, store.format, ranks=ranks)
         loader = Loader(

@@ -68,7 +68,9 @@ def training(*, frozen: bool) -> GivenViews:
         tiles="x", out="y", preset="paper", model="vit_micro", patch_size=8, global_px=16, local_px=8,
         local_views=2, batch_size=TILES, out_dim=32, steps=STEPS,
     )  # fmt: skip
-    recipe = resolve(asked, Archive(tiles=TILES, size_px=16, bands=3), steps=STEPS, precision="float32")
+    recipe = resolve(
+        asked, Archive(tiles=TILES, size_px=16, bands=3), steps=STEPS, precision="float32", accelerated=True
+    )
     changes = {"lr": LR, "min_lr": LR, "warmup_steps": 0, "freeze_last_layer_steps": STEPS if frozen else 0}
     trainer = GivenViews(recipe.model_copy(update=changes), RGB, ranks=Ranks())
     for name, parameter in trainer.method.student.named_parameters():

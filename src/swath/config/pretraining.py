@@ -18,8 +18,8 @@ class PretrainConfig(Settings):
     method: Literal["dino", "simclr"] | None = None
     """How it learns; the preset chooses where not given."""
     preset: Literal["overhead", "paper", "demo"] = "overhead"
-    """overhead: for imagery from above; paper: DINO as published; demo: a small network for minutes of
-    CPU."""
+    """overhead: for imagery from above, and without a GPU the same as demo; paper: DINO as published; demo: a
+    small network for minutes of CPU."""
     model: Literal["vit_micro", "vit_tiny", "vit_small", "vit_base"] | None = None
     """Size of the network; the preset chooses where not given."""
     patch_size: Annotated[int, Field(ge=1)] | None = None

@@ -78,17 +78,24 @@ class Archive:
     bands: int
 
 
-def resolve(asked: PretrainConfig, archive: Archive, *, steps: int, precision: str) -> Recipe:
+def resolve(
+    asked: PretrainConfig, archive: Archive, *, steps: int, precision: str, accelerated: bool
+) -> Recipe:
     """Take what was asked, and the preset's value for the rest.
+
+    accelerated: a GPU does the work. Where none does, `overhead` is `demo`: a network and a method that get
+    somewhere with the images a processor can look at.
 
     Raises:
         UsageError: fewer tiles than a batch, views that do not fit the patch, the paper's recipe for other
-        than
-            3 bands.
+            than 3 bands.
     """
     _check_archive(asked, archive)
     reasons: dict[str, str] = {}
-    preset = _PRESETS[asked.preset](archive, asked, steps, reasons)
+    chosen_preset = _PRESETS[asked.preset]
+    if asked.preset == "overhead" and not accelerated:
+        chosen_preset = _processor
+    preset = chosen_preset(archive, asked, steps, reasons)
     given = {
         name: value
         for name, value in asked.model_dump().items()
@@ -186,6 +193,7 @@ def _demo(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str
     values = _overhead(archive, usual, steps, reasons)
     patch = asked.patch_size or max(4, archive.size_px // 16 // 4 * 4)
     side = archive.size_px // patch
+    reasons["model"] = "a processor shows a small network many more images than a large one"
     reasons["momentum"] = "the teacher averages the last twentieth of the steps, to the end"
     reasons["method"] = "in minutes of a processor contrast learns more than DINO (docs/results/recipe.md)"
     reasons["patch_size"] = f"{archive.size_px} px tiles become {side} x {side} tokens"
@@ -195,6 +203,17 @@ def _demo(archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str
         "global_px": patch * min(6, side), "local_px": patch * min(3, side), "local_views": 4,
         "gentle_jitter": True, "momentum_end": values["momentum"],
     }  # fmt: skip
+
+
+def _processor(
+    archive: Archive, asked: PretrainConfig, steps: int, reasons: dict[str, str]
+) -> dict[str, Any]:
+    """`overhead` without a GPU: `demo`, by DINO where one of its settings is given."""
+    values = _demo(archive, asked, steps, reasons)
+    if dinos := [name for name in ONLY_DINO if name in asked.model_fields_set]:
+        values["method"] = "dino"
+        reasons["method"] = f"--{dinos[0].replace('_', '-')} is a setting of DINO"
+    return values
 
 
 _PRESETS = {"paper": _paper, "overhead": _overhead, "demo": _demo}

@@ -5,6 +5,7 @@ out.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from swath.arguments import command_line
@@ -169,15 +170,20 @@ def _open(config: PretrainConfig, ranks: Ranks) -> Input:
 
 
 def _resolve(config: PretrainConfig, tiles: Input) -> Recipe:
+    resolved = partial(
+        resolve,
+        config,
+        tiles.archive,
+        precision=tiles.precision,
+        accelerated=tiles.ranks.device.type != "cpu",
+    )
     if config.minutes is None:
-        return resolve(
-            config, tiles.archive, steps=steps_of(config, tiles.archive), precision=tiles.precision
-        )
-    trial = resolve(config, tiles.archive, steps=1000, precision=tiles.precision)
+        return resolved(steps=steps_of(config, tiles.archive))
+    trial = resolved(steps=1000)
     rate = measure_rate(Trainer(trial, tiles.store.format, ranks=tiles.ranks), _loader(trial, tiles, 0))
     steps = tiles.ranks.from_first(max(10, round(config.minutes * 60 * rate / trial.batch_size)))
     log.info(f"measured {rate:,.0f} images/s: {config.minutes:g} minutes are {steps:,} steps")
-    return resolve(config, tiles.archive, steps=steps, precision=tiles.precision)
+    return resolved(steps=steps)
 
 
 def _estimate(config: PretrainConfig, tiles: Input) -> Estimate:
