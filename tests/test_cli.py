@@ -42,6 +42,28 @@ def test_the_help_of_a_verb_names_every_setting(verb, capsys):
         assert name.upper() in text or f"--{name.replace('_', '-')}" in text
 
 
+def test_help_shows_defaults_as_they_are_typed_and_wraps_with_its_indent(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    _, text, _ = say(capsys, "ladder", "--help")
+    assert "[0.01,0.1,1.0]" in text
+    assert "[linear,knn]" in text
+    assert "  --seed N\n      [0]" in text
+    settings = text[text.index("  TILES\n") : text.index("  --config")].splitlines()
+    assert all(line.startswith("  ") and len(line) <= 60 for line in settings)
+    assert say(capsys, "split", "--help")[1].startswith("swath split INDEX --out PATH [--flag value ...]")
+
+
+def test_a_flag_with_one_dash_is_named_and_a_negative_number_is_a_value(capsys):
+    code, _, errors = say(capsys, "split", "a.parquet", "-out", "b.parquet")
+    assert code == 2
+    assert errors.splitlines() == [
+        'swath: unknown flag -out. Did you mean "--out"?',
+        "swath: --out is missing: the index to write",
+    ]
+    _, _, errors = say(capsys, "search", "none.parquet", "--like", "-3.2,40.1")
+    assert "none.parquet does not exist" in errors
+
+
 def test_the_words_of_a_verb_are_frozen():
     """Scripts of other people depend on these flags: extend the list, never rename."""
     import swath.config

@@ -7,9 +7,13 @@ of them any number of times where it is a list; the others are `--name value` or
 
 import inspect
 import shlex
+import shutil
+import string
+import textwrap
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -91,17 +95,19 @@ def usage(model: type[Settings], verb: str) -> str:
     """The help page of one verb."""
     positional = positional_names(model)
     shown = [f"{name.upper()}{'...' * _is_list(model, name)}" for name in positional]
-    head = f"swath {verb} {' '.join(shown)}".rstrip()
-    lines = [f"{head} [--flag value ...]", "", inspect.cleandoc(model.__doc__ or ""), ""]
+    shown += ["--out PATH"] * ("out" in model.model_fields and model.model_fields["out"].is_required())
+    lines = [" ".join(["swath", verb, *shown, "[--flag value ...]"]), ""]
+    lines += [inspect.cleandoc(model.__doc__ or ""), ""]
+    width = min(shutil.get_terminal_size().columns, 100)
     for name, field in model.model_fields.items():
         lines.append(f"  {_left(name, field, positional=name in positional)}")
         about = " ".join(part for part in (field.description, _default(field)) if part)
-        if about:
-            lines.append(f"      {about}")
+        lines += textwrap.wrap(about, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
     lines += ["  --config FILE", "      Settings from a YAML file; the command line wins.", *_EVERYWHERE]
     return "\n".join(lines)
 
 
+_INDENT = " " * 6
 _LIST = "A,B,..."
 _EVERYWHERE = (
     "  --json",
@@ -135,7 +141,7 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
         word = words.pop(0)
         flag, equals, value = word.partition("=")
         flag = flag.replace("_", "-")
-        if not word.startswith("--"):
+        if not _is_flag(word):
             if waiting and _is_list(model, waiting[0]):
                 given.setdefault(waiting[0], []).append(word)
             elif waiting:
@@ -148,23 +154,32 @@ def _pair(model: type[Settings], words: list[str]) -> tuple[dict[str, Any], list
                 name = switch.replace("_", "-")
                 problems.append(f"{flag} takes no value, found {word}; say --{name} or --no-{name}")
         elif flag not in flags:
-            problems.append(
-                f"unknown flag {flag}.{did_you_mean(flag, [*flags, '--json', '--quiet', '--debug'])}"
-            )
-            if not equals and words and not words[0].startswith("--"):
+            problems.append(f"unknown flag {flag}.{_nearest_flag(flag, flags)}")
+            if not equals and words and not _is_flag(words[0]):
                 words.pop(0)
-        elif equals or (words and not words[0].startswith("--")):
+        elif equals or (words and not _is_flag(words[0])):
             given[flags[flag]] = value if equals else _value(model, flags[flag], words, waiting)
         else:
             problems.append(f"{flag} needs a value")
     return given, problems
 
 
+def _is_flag(word: str) -> bool:
+    """--name, and -name by mistake; a negative number is a value."""
+    return word.startswith("-") and word[1:2] not in {"", ".", *string.digits}
+
+
+def _nearest_flag(flag: str, known: Iterable[str]) -> str:
+    """Compared without dashes, which every flag has."""
+    names = [name.removeprefix("--") for name in (*known, "--json", "--quiet", "--debug")]
+    return did_you_mean(flag.lstrip("-"), names).replace('"', '"--', 1)
+
+
 def _value(model: type[Settings], name: str, words: list[str], waiting: list[str]) -> str:
     """The next word, taken away; of a list all words up to the next flag, once none stands for a setting."""
     taken = [words.pop(0)]
     if not waiting and name in model.model_fields and _is_list(model, name):
-        while words and not words[0].startswith("--"):
+        while words and not _is_flag(words[0]):
             taken.append(words.pop(0))
     return ",".join(taken)
 
@@ -180,7 +195,8 @@ def _in_words(model: type[Settings], problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     shown = name.upper() if name in positional_names(model) else f"--{name.replace('_', '-')}"
     if problem["type"] == "missing":
-        return f"{shown} is missing"
+        about = " ".join((model.model_fields[name].description or "").split()).rstrip(".")
+        return f"{shown} is missing: {about[:1].lower()}{about[1:]}"
     return f"{shown} {problem['input']}: {message[0].lower()}{message[1:]}"
 
 
@@ -204,10 +220,13 @@ def _kind(annotation: Any) -> str:
         return _kind(options[0])
     if origin is tuple:
         return _LIST
-    return {int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(annotation, "VALUE")
+    return {int: "N", float: "X", Path: "PATH", str: "TEXT", date: "YYYY-MM-DD"}.get(annotation, "VALUE")
 
 
 def _default(field: FieldInfo) -> str:
-    if field.is_required() or field.default is None or field.default is False or field.default == ():
+    value = field.default
+    if field.is_required() or value is None or value is False or value in ((), ""):
         return ""
-    return f"[{field.default}]"
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
+    return "[on]" if value is True else f"[{value}]"
