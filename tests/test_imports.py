@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "swath"
 # Single files that every room may use.
 GROUND = {
+    "compiled",
     "copies",
     "errors",
     "files",
@@ -53,6 +54,7 @@ BELOW = {
     "demo": {"config", "stages"},
     "doctor": {"config", "runtime", "data", "launch"},
     "errors": set(),
+    "compiled": set(),
     "copies": {"errors", "files", "location", "storage"},
     "files": {"errors", "location", "storage"},
     "draws": set(),

@@ -7,28 +7,15 @@ takes some 10 s, once for each machine: it is kept beside this file, or in the u
 Legend: views (N, C, P, Q), a plane (P, Q) is one band of one view; L pixels of a line, T taps.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
+
+from swath.compiled import compiled
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)  # ITU-R 601, Pillow's mode L
 _TILE = 16  # of a transpose: a square of 16 x 16 is read and written by whole cache lines
-
-Loop = Callable[..., Any]
-
-
-def compiled(function: Loop) -> Loop:
-    """Compiled at the first call; sums may be taken in any order, which lets them use all lanes."""
-    settings: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-    loop: Loop
-    try:
-        loop = numba.njit(cache=True, **settings)(function)
-    except RuntimeError:  # no folder to keep it in: a read-only installation without a home
-        loop = numba.njit(**settings)(function)
-    return loop
 
 
 @compiled

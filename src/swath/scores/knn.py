@@ -12,13 +12,13 @@ import torch
 
 from swath.errors import DataError
 from swath.products import product
+from swath.scores.half_products import half_products
 from swath.scores.inputs import Floats, Labels, check_finite, check_rows
 
 _DECIMALS = 6  # float32 similarities say nothing below: equal votes would be ranked by chance
 _QUERY_BLOCK, _KEY_BLOCK = 1024, 16_384  # 64 MiB of similarities at a time
-_KEY_BYTES = (
-    6 << 20
-)  # of keys in float32, which stay in the cache: 24 ms for 590,000 x 384, twice that for 24 MiB
+_KEY_BYTES = 6 << 20  # of keys in float32, which stay in the cache
+_FEW = 4  # queries: products with keys of float16 then take less time than to widen the keys
 
 
 def knn_scores(
@@ -53,8 +53,10 @@ def knn_scores(
 def nearest(keys: torch.Tensor, asked: torch.Tensor, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Similarities and rows (Q, k) of the nearest keys (N, D) of queries (Q, D) float32, unit rows all.
 
-    Keys may be float16: they are widened block by block, which halves the memory that one query goes through.
+    Keys may be float16, which halves the memory that one query goes through.
     """
+    if keys.dtype == torch.float16 and len(asked) <= _FEW:
+        return nearest_in([keys], asked, k=k)
     rows_at_once = min(_KEY_BLOCK, max(1, _KEY_BYTES // (4 * keys.shape[1])))
     return nearest_in(torch.split(keys, rows_at_once), asked, k=k)
 
@@ -66,13 +68,17 @@ def nearest_in(
     parts = torch.split(asked, _QUERY_BLOCK)
     best = [(torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)) for part in parts]
     start = 0
-    for keys in _widened(blocks):
+    for keys in blocks if len(asked) <= _FEW else _widened(blocks):
         best = [
-            _better(found, product(part, keys), start, k) for found, part in zip(best, parts, strict=True)
+            _better(found, _products(part, keys), start, k) for found, part in zip(best, parts, strict=True)
         ]
         start += len(keys)
     similarities, rows = zip(*best, strict=True)
     return torch.cat(similarities), torch.cat(rows)
+
+
+def _products(asked: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    return half_products(keys, asked) if keys.dtype == torch.float16 else product(asked, keys)
 
 
 def _widened(blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -92,6 +98,9 @@ def _better(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The best (q, <= k) so far and those among keys from row `start`, whose similarities are (q, n)."""
     found, rows = best
+    if found.shape[1] < k <= _KEY_BLOCK < similarity.shape[1]:  # these say what the others must be above
+        best = _better(best, similarity[:, :_KEY_BLOCK], start, k)
+        return _better(best, similarity[:, _KEY_BLOCK:], start + _KEY_BLOCK, k)
     near, where = _nearer(similarity, found[:, -1:]) if found.shape[1] == k else (similarity, None)
     near, choice = near.topk(min(k, near.shape[1]), dim=1)
     where = choice if where is None else where.gather(1, choice)
