@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from swath.augment.crop import Crops, Span
-from swath.augment.line_filter import Filters, LineFilter, filtered, line_filter
+from swath.augment.line_filter import Filters, LineFilter, filtered
 
 _CUBIC_A = -0.5  # as Pillow and torch's antialiased bicubic; torch without antialiasing has -0.75
 _CUBIC_REACH = 2.0
@@ -31,19 +31,19 @@ def cut(tiles: Tensor, crops: Crops, *, out_px: int) -> Tensor:
 def resize_filter(span: Span, *, in_px: int, out_px: int, device: torch.device) -> LineFilter:
     """Resizes each of N spans of a line of in_px pixels to out_px, as Pillow does."""
     start, length, reverse = (
-        torch.from_numpy(part).to(device)[:, None, None] for part in (span.start, span.length, span.reverse)
+        torch.from_numpy(part).to(device)[:, None] for part in (span.start, span.length, span.reverse)
     )
     step = length.float() / out_px
     stretch = step.clamp(min=1.0)  # a reduction widens the kernel: this is the antialiasing
-    cell = torch.arange(out_px, device=device)[:, None]
+    cell = torch.arange(out_px, device=device)
     centre = (torch.where(reverse, out_px - 1 - cell, cell) + 0.5) * step
-    num_taps = math.ceil(2 * _CUBIC_REACH * max(1.0, in_px / out_px)) + 1  # enough for every span
-    source = torch.floor(centre - _CUBIC_REACH * stretch + 0.5) + torch.arange(num_taps, device=device)
-    weight = _cubic((source + 0.5 - centre) / stretch) * ((source >= 0) & (source < length))
-    weight /= weight.sum(dim=-1, keepdim=True)
-    # Pixels outside the span weigh 0, so those that are moved onto its ends add nothing to them.
-    place = source.long().clamp_(min=0).minimum(length - 1) + start
-    return line_filter(place, weight, in_px=in_px)
+    num_taps = min(in_px, math.ceil(2 * _CUBIC_REACH * max(1.0, int(span.length.max()) / out_px)))
+    nearest = torch.floor(centre - _CUBIC_REACH * stretch + 0.5).long()
+    first = (nearest.clamp_(min=0) + start).clamp_(max=in_px - num_taps)
+    place = (first - start)[:, :, None] + torch.arange(num_taps, device=device)
+    inside = (place >= 0) & (place < length[:, :, None])
+    weight = _cubic((place + 0.5 - centre[:, :, None]) / stretch[:, :, None]) * inside
+    return LineFilter(first, weight / weight.sum(dim=2, keepdim=True), in_px)
 
 
 def _cubic(distance: Tensor) -> Tensor:
