@@ -68,6 +68,7 @@ def test_the_finding_is_a_sentence_a_table_and_json(tmp_path):
     text = "\n".join(result.lines())
     assert "1 of 2 test tiles (50.0%) touch or overlap a training tile" in text
     assert "1 tiles have no split" in text
+    assert "swath split INDEX --out SPLIT --by blocks --gap-m 300" in text
     widths = {len(line) for line in text.splitlines() if line.startswith(("overlap", "touch", "gap"))}
     assert len(widths) == 1
 
@@ -85,6 +86,23 @@ def test_a_clean_split_is_called_clean(tmp_path):
     result = audit.run(AuditConfig(index=write_index(tmp_path / "index.parquet", far), within_m=700))
     assert result.lines()[0] == "Clean: no tile touches a training tile."
     assert (result.splits["test"].within, result.splits["test"].gap_m["median"]) == (1, 600)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ((1,), "Cannot tell on the ground for 1 test tiles: they have no location."),
+        ((0, 2), "Cannot tell on the ground for 1 train, 1 val tiles: they have no location."),
+    ],
+)
+def test_tiles_without_location_are_never_called_clean(tmp_path, missing, said):
+    far = [
+        Square(33, EAST + 900 * i, NORTH, -1 if i in missing else 300, split=split)
+        for i, split in enumerate(["train", "test", "val", "train", "test"])
+    ]
+    result = audit.run(AuditConfig(index=write_index(tmp_path / "index.parquet", far)))
+    assert result.lines()[0] == said
+    assert ("val" in result.splits) == (2 not in missing)
 
 
 def test_a_pack_stands_alone_and_its_pixels_are_compared(tmp_path):
@@ -111,6 +129,12 @@ def test_without_location_only_pixels_are_compared_and_there_is_no_map(tmp_path)
     result = audit.run(AuditConfig(index=store.path))
     assert (result.identical, result.out, result.splits) == ({"test": 0, "val": 1}, None, {})
     assert "1 val tiles have the pixels of a training tile" in result.lines()[0]
+    pixels[5] = pixels[4]
+    lines = audit.run(
+        AuditConfig(index=write_tiles(tmp_path / "other.lance", squares(located=False), pixels).path)
+    ).lines()
+    assert lines[0] == "Cannot tell on the ground for 2 train, 2 test, 1 val tiles: they have no location."
+    assert "\n\n\n" not in "\n".join(lines)
     with pytest.raises(UsageError, match="--within-m and --out have no effect"):
         audit.run(AuditConfig(index=store.path, within_m=5))
 

@@ -55,8 +55,8 @@ class SplitLeaks:
 
 @dataclass(frozen=True, eq=False)
 class Leaks:
-    """`splits` has what was audited. `apart_m` (U,) is from each place of test or val to its nearest training
-    place, below zero by how deep they overlap, NaN elsewhere.
+    """`splits` has what was audited: those of which a tile has a location. `apart_m` (U,) is from each
+    place of test or val to its nearest training place, below zero by how deep they overlap, NaN elsewhere.
     """
 
     places: Places
@@ -79,8 +79,8 @@ def find_leaks(tiles: pa.Table, *, within_m: float | None = None) -> Leaks:
     split = _splits(tiles)
     places = find_places(tiles["geometry"], tiles["crs"])
     train = places.of(split == "train")
-    asked = {name: places.of(split == name) for name in AUDITED if (split == name).any()}
-    if not len(train) or not any(map(len, asked.values())):
+    asked = {name: rows for name in AUDITED if len(rows := places.of(split == name))}
+    if not len(train) or not asked:
         raise UsageError("no training tile, or no test or validation tile, has a location; nothing to audit.")
     tolerance_m = tolerance_of(places)
     within_m = places.side_m() if within_m is None else within_m

@@ -38,12 +38,14 @@ _ROWS = {
 class AuditResult(Result):
     """`splits`: see geography.leaks.SplitLeaks, by split; {} where no tile has a location. `identical`: tiles
     of each split whose pixels are those of a training tile; None for an index, which has no pixels.
+    `without_location`: tiles of each split, train too, that no distance could be computed for.
     """
 
     out: Location | None
     tiles: int
     train: int
     without_split: int
+    without_location: dict[str, int]
     tolerance_m: float | None
     within_m: float | None
     splits: dict[str, SplitLeaks]
@@ -54,8 +56,9 @@ class AuditResult(Result):
         return super().to_json() | {"splits": {name: found.to_json() for name, found in self.splits.items()}}
 
     def lines(self) -> list[str]:
-        """A table with a column a split, and the sentence that sums it up."""
-        return [self._verdict(), "", *self._table(), *self._notes()]
+        """The sentence that sums it up, a table with a column a split, and what else to know."""
+        parts = ([self._verdict()], self._table(), self._notes())
+        return [line for part in parts if part for line in ("", *part)][1:]
 
     def _verdict(self) -> str:
         leaks = [
@@ -69,9 +72,11 @@ class AuditResult(Result):
             for name, count in (self.identical or {}).items()
             if count
         ]
-        return (
-            "; ".join(leaks + copies) + "." if leaks or copies else "Clean: no tile touches a training tile."
-        )
+        found = "; ".join(leaks + copies) + "." if leaks or copies else ""
+        if not self.without_location:
+            return found or "Clean: no tile touches a training tile."
+        unknown = ", ".join(f"{count:,} {name}" for name, count in self.without_location.items())
+        return f"{found} Cannot tell on the ground for {unknown} tiles: they have no location.".lstrip()
 
     def _table(self) -> list[str]:
         columns = [[name, *_column(found)] for name, found in self.splits.items()]
@@ -91,7 +96,12 @@ class AuditResult(Result):
         ]
 
     def _notes(self) -> list[str]:
-        notes = [""]
+        notes = []
+        if any(found.touching for found in self.splits.values()):
+            notes.append(
+                "To split so that test lies away from train: "
+                f"swath split INDEX --out SPLIT --by blocks --gap-m {self.within_m:.0f}"
+            )
         if not self.splits:
             notes.append("No tile has a location, so only pixels were compared.")
             notes += [
@@ -127,6 +137,7 @@ def run(config: AuditConfig) -> AuditResult:
         tiles=len(splits),
         train=int((splits == "train").sum()),
         without_split=int(sum(split is None for split in splits)),
+        without_location=_without_location(table, splits),
         tolerance_m=leaks.tolerance_m if leaks else None,
         within_m=leaks.within_m if leaks else None,
         splits=leaks.splits if leaks else {},
@@ -144,6 +155,12 @@ def _table_of(opened: Index | TileStore) -> pa.Table:
         if name not in known.column_names:
             known = known.append_column(name, pa.nulls(len(opened), types[name]))
     return known
+
+
+def _without_location(table: pa.Table, splits: Any) -> dict[str, int]:
+    missing = table["geometry"].is_null().to_numpy()
+    counts = {name: int((missing & (splits == name)).sum()) for name in ("train", *AUDITED)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _identical(store: TileStore, splits: Any) -> dict[str, int]:
