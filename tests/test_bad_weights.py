@@ -1,10 +1,12 @@
 """Bad weights, features and labels of a proof at the command line, as in test_bad_inputs.py."""
 
+import html
 import os
 import pickle
 import struct
 from pathlib import Path
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,6 +122,10 @@ def unknown_colour():
     assert command(MASKS.replace("out/i", "town")) == 0
 
 
+def one_tile_twice():
+    lance.dataset("tiles.lance").update({"id": "'00.tif'"}, where="id = '08.tif'")
+
+
 def to_train(row):
     return row.replace("08.tif,a,test", "08.tif,a,train")
 
@@ -171,6 +177,12 @@ PROOFS = {
     "unknown colour": (
         unknown_colour, "pack town.parquet --out out/t.lance", "colour #070707, which is no class"
     ),
+    "35 in train and test": (
+        one_tile_twice, PROBE, 'tiles.lance: 1 tiles are in both train and test, such as "00.tif"'
+    ),
+    "a share of two labels": (
+        None, f"{PROBE} --label-fraction 0.25", "2 labelled tiles are too few or too much alike to choose"
+    ),
     "no positive": (None, f"{PROBE} --min-positives 9", "no class has 9 positive tiles among 4 test tiles"),
 }  # fmt: skip
 
@@ -195,3 +207,26 @@ def test_what_would_make_a_wrong_score_is_refused(refused, spoil, words, said):
     if spoil:
         spoil()
     refused(words, 3, said, left=LEFT.get(spoil, set()))
+
+
+@pytest.mark.usefixtures("archive_here")
+def test_a_share_of_the_labels_that_leaves_a_class_without_a_positive_says_so(capfd):
+    assert command(f"{PROBE} --task knn --label-fraction 0.125 --fraction-seeds 1") == 0
+    said = capfd.readouterr().err.splitlines()
+    assert said == ["12 % of the labels, draw 0: 1 tiles hold no positive of b; scored as chance"]
+
+
+@pytest.mark.usefixtures("archive_here")
+def test_36_names_that_could_run_are_text_and_a_head_for_other_classes_is_left_out(capfd):
+    harm = {"a": "=cmd|' /C calc'!A0", "b": "<script>alert(1)</script>"}
+    relabelled(lambda row: ",".join(harm.get(cell, cell) for cell in row.split(",")))()
+    assert command("probe run tiles.lance") == 0
+    capfd.readouterr()
+    assert command("report run --tiles again.lance --out out/report.html") == 0
+    named = f"tells 2 classes apart (a, b, ...); the tiles have 2 ({harm['b']}, {harm['a']}, ...)"
+    assert named in capfd.readouterr().err
+    assert command("describe again.lance --out out/described.html") == 0
+    for page in ("out/report.html", "out/described.html"):
+        shown = Path(page).read_text()
+        assert "<script" not in shown
+        assert all(html.escape(name) in shown for name in harm.values())

@@ -50,9 +50,10 @@ def choose_strength(
         )
         scored.append([_score(probe.scores(features[held]), labels[held], task) for probe in path])
     if not scored:
+        count = len(np.unique(np.concatenate([rows for part in parts for rows in part])))
         raise DataError(
-            f"{len(labels)} labelled tiles are too few or too much alike to choose the strength of a linear "
-            "probe. Label more tiles, or use: swath probe --task knn"
+            f"{count} labelled tiles are too few or too much alike to choose the strength of a linear probe. "
+            "Label more tiles, learn from a larger share, or use: swath probe --task knn"
         )
     mean = np.mean(scored, axis=0)
     best = int(mean.argmax())

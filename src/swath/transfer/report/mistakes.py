@@ -4,6 +4,7 @@ The answers are computed again from the kept features and the head that swath pr
 not fit the run or the tiles is refused. Legend: N test tiles, K classes.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from swath.pages.page import Section, missing, table
 from swath.pages.pictures import Display, tile_figure
 from swath.transfer.examples import Examples, labelled_examples
 
+_PROBED = "probe-linear.json"
 _WORST, _CLASSES = 6, 8
 _MAP_PX = (900.0, 420.0)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ def answer(run: Path, store: TileStore, backbone: FrozenBackbone) -> Answered:
     """
     examples = labelled_examples(store)
     wanted = Contract.of(backbone, examples.vocabulary, split=store.split_digest)
-    head = load_head(head_path(run / "probe-linear.json"), wanted=wanted)
+    head = load_head(head_path(run / _PROBED), wanted=wanted)
     rows = examples.rows[examples.test]
     features = read_features(run / "features.parquet", rows, origin=Origin.of(backbone, store))
     scores = head.scores(features)
@@ -79,6 +82,8 @@ def mistakes_section(run: Path, display: Display, backbone: FrozenBackbone | Non
     try:
         found = answer(run, display.store, backbone)
     except SwathError as error:
+        if head_path(run / _PROBED).exists():
+            log.warning(f"{error} The page goes on without what that probe gets wrong.")
         return Section("mistakes", title, lede, missing(f"Not shown: {error}", probe))
     parts = [*_confusion(found), *_extremes(found, display), *_map(found, display.store)]
     return Section("mistakes", title, lede, join(parts))
