@@ -15,6 +15,7 @@ from swath.transfer.ladder import run as ladder
 from swath.transfer.probe import run as probe
 from swath.transfer.report import run as report
 from swath.transfer.report.mistakes import answer
+from swath.transfer.report.rungs import efficiency_section
 
 
 def measured(store, made):
@@ -40,6 +41,16 @@ def test_the_page_shows_ladder_curve_confusion_and_tiles_and_saves_the_figures(m
     assert "that look least like it to the probe" in page.text
     names = {path.name for path in made.path.iterdir()}
     assert {"ladder.svg", "ladder.png", "label-efficiency.svg", "label-efficiency.png"} <= names
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [((1.0,), "All labels were used in one go"), ((0.1, 1.0), "The curve is that of the ladder")],
+)
+def test_a_curve_that_only_the_ladder_has_is_pointed_at(tmp_path, shares, words):
+    climbed = {"summary": [{"fraction": share} for share in shares]}
+    section = efficiency_section({}, climbed, beside=tmp_path, command="swath probe")
+    assert words in Page(section.render()).text
 
 
 def test_answers_of_the_head_are_those_of_the_probe(make_pack, make_run):

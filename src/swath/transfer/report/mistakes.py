@@ -24,6 +24,7 @@ from swath.transfer.examples import Examples, labelled_examples
 
 _PROBED = "probe-linear.json"
 _WORST, _CLASSES = 6, 8
+_DARKEST = 55  # percent of the accent, so that figures on it can be read, on a light page and on a dark one
 _MAP_PX = (900.0, 420.0)
 log = logging.getLogger(__name__)
 
@@ -96,13 +97,13 @@ def _confusion(found: Answered) -> list[Markup]:
     names = found.examples.vocabulary
     counts = found.truth.astype(np.int64).T @ found.decided.astype(np.int64)  # (K, K)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    heads = [element("th", name, class_="num") for name in names]
+    heads = [element("th", element("span", name), class_="num steep") for name in names]
     rows = []
     for k, name in enumerate(names):
         cells = [
             element(
                 "td", f"{counts[k, other]:,}" if counts[k, other] else "", class_="num shade",
-                style=f"--shade:{100 * shares[k, other]:.0f}%",
+                style=f"--shade:{_DARKEST * shares[k, other]:.0f}%",
             )
             for other in range(len(names))
         ]  # fmt: skip

@@ -43,8 +43,11 @@ def report_ladder(ladder: Row | None, *, beside: Path, command: str) -> Section:
     return ladder_section(ladder, write_figure(ladder, beside))
 
 
-def efficiency_section(probes: dict[str, Row], *, beside: Path, command: str) -> Section:
-    """Score against share of the labels; label-efficiency.svg and .png go into the folder `beside`."""
+def efficiency_section(probes: dict[str, Row], ladder: Row | None, *, beside: Path, command: str) -> Section:
+    """Score against share of the labels; label-efficiency.svg and .png go into the folder `beside`.
+
+    Where only the ladder has several shares, a word that its section shows them.
+    """
     title, lede = (
         "How many labels it saves",
         (
@@ -53,6 +56,9 @@ def efficiency_section(probes: dict[str, Row], *, beside: Path, command: str) ->
         ),
     )
     curves = {task: probe for task, probe in probes.items() if _shares(probe) > 1}
+    if not curves and ladder and len({row["fraction"] for row in ladder["summary"]}) > 1:
+        link = element("a", "the ladder", href="#ladder")
+        return Section("labels", title, lede, element("p", "The curve is that of ", link, "."))
     if not curves:
         return Section("labels", title, lede, missing("All labels were used in one go.", command))
     figures = write_figure(as_ladder(curves), beside, name="label-efficiency")

@@ -58,6 +58,7 @@ def sections(inputs: Inputs) -> list[Section]:
     boxes = ground_boxes(display.store)
     embed = f"swath embed {run.path} {tiles.path} --out {run.path}/features.parquet"
     probe = f"swath probe {run.path} {tiles.path}"
+    ladder = read_ladder(inputs.ladder, pack=display.store.digest)
     samples = sample_rows(display.store, _SHEET_TILES)
     canvas = paint(display, lay_out(display.store) or sheet(display.store, samples, columns=_SHEET_COLUMNS))
     rgb = display.rgb(canvas.unit[None])[0]
@@ -66,13 +67,9 @@ def sections(inputs: Inputs) -> list[Section]:
         _scene(inputs, canvas, rgb),
         probe_section(run, tiles),
         efficiency_section(
-            run.probes, beside=inputs.beside, command=f"{probe} --label-fraction 0.01 0.1 1.0"
+            run.probes, ladder, beside=inputs.beside, command=f"{probe} --label-fraction 0.01 0.1 1.0"
         ),
-        report_ladder(
-            read_ladder(inputs.ladder, pack=display.store.digest),
-            beside=inputs.beside,
-            command=f"swath ladder {tiles.path} --runs {run.path}",
-        ),
+        report_ladder(ladder, beside=inputs.beside, command=f"swath ladder {tiles.path} --runs {run.path}"),
         mistakes_section(inputs.features.parent, display, inputs.backbone, probe=probe),
         gallery_section(display, _likenesses(inputs, boxes), command=embed),
         _attention(inputs, samples[:TILES]),
