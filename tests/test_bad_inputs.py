@@ -90,9 +90,9 @@ NO_PLACE = {"crs": None, "transform": rasterio.Affine.identity()}
 OTHERS = {
     "7 flipped byte in the pack": (flip_in_pack, PROBE, 3, "do not match their checksum"),
     "18 no source": (None, "index gone --out out/i.parquet", 2, "no folder or file gone"),
-    "18 no index": (None, "pack gone.parquet --out out/t.lance", 3, "no index at gone.parquet"),
+    "18 no index": (None, "pack gone.parquet --out out/t.lance", 3, "gone.parquet does not exist"),
     "18 no tiles": (None, PRETRAIN.replace("tiles.lance", "gone.lance"), 3, "gone.lance does not exist"),
-    "18 no run": (None, PROBE.replace("run", "gone"), 2, "gone is not a run"),
+    "18 no run": (None, PROBE.replace("run", "gone"), 2, "gone does not exist"),
     "20 bands to pack": (None, f"{PACK} --bands red,gren", 2, 'Did you mean "green"'),
     "20 bands of the run": (None, PROBE.replace("tiles.l", "two.l"), 3, "has bands red,green; the run was"),
     "23 all nodata": (scene(np.zeros((3, 64, 64), np.uint8), nodata=0), SCENE, 3, "16 have more than 0%"),

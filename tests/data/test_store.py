@@ -245,7 +245,7 @@ def test_a_pack_on_s3_that_fails_leaves_nothing(any_s3):
     with pytest.raises(ValueError, match="do not fit"):
         fail_halfway()
     assert not storage.exists(path)
-    with pytest.raises(DataError, match=r"s3://bucket/.* does not exist; make it with: swath pack"):
+    with pytest.raises(DataError, match=r"s3://bucket/.* does not exist. Expected packed tiles"):
         TileStore(path)
 
 

@@ -213,7 +213,7 @@ def test_a_run_copied_to_s3_by_other_means_is_read_and_nothing_is_no_run(place, 
     with run_here(place("copied")) as folder:
         run = Run.open(folder)
         assert (run.checkpoint().step, str(run.address)) == (4, str(place("copied")))
-    with pytest.raises(UsageError, match="is not a run"), run_here(place("nothing")):
+    with pytest.raises(UsageError, match="does not exist"), run_here(place("nothing")):
         pass
 
 

@@ -117,7 +117,8 @@ def test_what_is_opened_and_is_no_run_is_told_how_to_start_one(tmp_path):
         path = tmp_path / name
         with pytest.raises(UsageError) as caught:
             Run.open(path)
-        assert str(caught.value) == f"{path} is not a run; start one with: swath pretrain TILES --out {path}"
+        said = "is not a run" if path.exists() else "does not exist. Expected a run"
+        assert str(caught.value) == f"{path} {said}, as made by: swath pretrain TILES --out runs/first"
 
 
 def test_a_folder_made_for_a_start_that_failed_goes_with_it(tmp_path):

@@ -163,8 +163,8 @@ def test_tiles_with_other_bands_or_pixel_types_are_refused_and_nothing_is_writte
     assert not out.exists()
 
 
-def test_a_folder_that_is_no_run_is_refused(make_pack, tmp_path):
-    with pytest.raises(UsageError, match="is not a run"):
+def test_a_run_that_is_not_there_is_refused(make_pack, tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
         run(EmbedConfig(run=tmp_path / "nothing", tiles=make_pack(count=12).path, out=tmp_path / "f.parquet"))
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from swath import storage
 from swath.errors import DataError, did_you_mean
 from swath.files import check_output, file_aside
+from swath.kinds import mistaken
 from swath.location import Location
 
 SCHEMA_VERSION = 1
@@ -188,10 +189,8 @@ def read_index(path: Location) -> Index:
         DataError: not an index, another version, no rows, a column missing, a label outside the vocabulary,
             an id twice, or a path that leaves the root.
     """
-    if storage.is_folder(path):
-        raise DataError(_not_a_file(path))
     if not storage.is_file(path):
-        raise DataError(f"no index at {path}. Make one: swath index SOURCE --out {path}")
+        raise DataError(mistaken(path, "index"))
     held = storage.read_bytes(path)
     try:
         table = pq.read_table(pa.BufferReader(held))
@@ -209,14 +208,10 @@ def read_index(path: Location) -> Index:
     return Index(info, table, hashlib.sha256(held).hexdigest())
 
 
-def _not_a_file(folder: Location) -> str:
-    if storage.is_folder(folder / "_versions"):  # what every Lance dataset has
-        return f"{folder} holds packed tiles already; expected the index that they are packed from."
-    return f"{folder} is a folder; expected an index, such as {folder}/index.parquet."
-
-
 def _info_of(path: Location, schema: pa.Schema) -> IndexInfo:
     metadata = schema.metadata or {}
+    if "features" in schema.names:
+        raise DataError(mistaken(path, "index"))
     if b"swath" not in metadata:
         raise DataError(
             f"{path} is not an index of swath (columns: {', '.join(schema.names[:8])}). "

@@ -27,6 +27,7 @@ from swath import storage
 from swath.data.bands import BandGroup, TileFormat
 from swath.data.labels import multi_hot
 from swath.errors import DataError
+from swath.kinds import kind_of, mistaken
 from swath.location import Location, absolute, location
 
 SCHEMA_VERSION = 1
@@ -173,11 +174,13 @@ def checksums_of(pixels: list[Pixels]) -> npt.NDArray[np.uint32]:
 
 def _open(path: Location) -> tuple[Any, dict[str, Any]]:
     if not storage.exists(path):
-        raise DataError(f"{path} does not exist; make it with: swath pack INDEX --out {path}")
+        raise DataError(mistaken(path, "tiles"))
     try:
         with storage.s3_errors(path):
             dataset = lance.dataset(str(path), storage_options=storage.lance_options(path))
     except (ValueError, OSError) as error:
+        if kind_of(path) not in {None, "tiles"}:
+            raise DataError(mistaken(path, "tiles")) from error
         reason = "is not a folder of packed tiles, or its packing was interrupted"
         raise DataError(f"{path} {reason}; make it with: swath pack INDEX --out OTHER") from error
     stored = (dataset.schema.metadata or {}).get(METADATA_KEY)

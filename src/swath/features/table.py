@@ -26,6 +26,7 @@ from swath.errors import DataError
 from swath.features.backbone import Weights
 from swath.features.content import Content, Pixels
 from swath.files import file_aside
+from swath.kinds import mistaken
 from swath.location import absolute
 
 SCHEMA_VERSION = 3
@@ -213,6 +214,8 @@ def about(path: Path) -> About:
     """
     with _whole(path):
         schema = pq.read_schema(path)
+    if "features" not in schema.names:
+        raise DataError(mistaken(path, "features"))
     described = json.loads((schema.metadata or {}).get(_KEY.encode(), b"{}"))
     if described.get("schema_version") != SCHEMA_VERSION or "origin" not in described:
         found = described.get("schema_version", "none")
@@ -249,9 +252,9 @@ def fingerprint(path: Path) -> str:
 def _whole(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; make it with: swath embed RUN TILES --out FILE") from error
     except (pa.ArrowInvalid, OSError) as error:
+        if not path.is_file():
+            raise DataError(mistaken(path, "features")) from error
         raise DataError(
             f"{path} is not a whole Parquet file; make it with: swath embed RUN TILES --out FILE"
         ) from error

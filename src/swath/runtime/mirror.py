@@ -19,6 +19,7 @@ from swath import storage
 from swath.copies import fetch_file, put_file
 from swath.errors import DataError, MachineError, Stopped, UsageError
 from swath.files import disk_errors, folder_aside
+from swath.kinds import mistaken
 from swath.location import Location, S3Path
 from swath.runtime.lease import HEAD, Lease, read_head
 from swath.runtime.retention import newest_first, step_of
@@ -83,7 +84,7 @@ def run_here(run: Location) -> Iterator[Path]:
         return
     head, names = read_head(run), set(storage.list_files(run))
     if CONFIG not in names:
-        raise UsageError(f"{run} is not a run; start one with: swath pretrain TILES --out {run}")
+        raise UsageError(mistaken(run, "run"))
     steps = {name.split("/")[1] for name in names if name.startswith(f"{CHECKPOINTS}/step-")}
     whole = steps.intersection(head.checkpoints) if head else steps
     with tempfile.TemporaryDirectory(prefix="swath-") as temporary:

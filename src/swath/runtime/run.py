@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from swath.errors import DataError, UsageError
 from swath.files import disk_errors, file_aside, read_json, write_json
+from swath.kinds import RUN_MARK, is_run, mistaken
 from swath.location import Location, location
 from swath.runtime.checkpoint import Checkpoint, load_newest, state_hash
 from swath.runtime.env import environment
@@ -24,7 +25,6 @@ from swath.runtime.runlog import read_metrics
 from swath.settings_file import plain_value, read_settings, settings_text
 
 LAYOUT = 1
-_MARK = "swath_run"
 CONFIG, CHECKPOINTS = "config.yaml", "checkpoints"
 ADDRESS = ".address"  # in the copy of a run that lies on S3: where that is
 _MISSING = "(not set)"
@@ -53,7 +53,7 @@ class Run:
             with disk_errors(path):
                 (path / "checkpoints").mkdir(parents=True, exist_ok=True)
             with file_aside(path / "config.yaml") as aside:
-                aside.write_text(settings_text({_MARK: LAYOUT, **config}), encoding="utf-8")
+                aside.write_text(settings_text({RUN_MARK: LAYOUT, **config}), encoding="utf-8")
             with file_aside(path / "command.txt") as aside:
                 aside.write_text(command + "\n", encoding="utf-8")
             write_json(path / "env.json", environment())
@@ -72,10 +72,11 @@ class Run:
             UsageError: there is no run at `path`.
             DataError: it was written by a swath of another layout.
         """
-        if not _is_marked(path / "config.yaml"):
-            raise UsageError(f"{path} is not a run; start one with: swath pretrain TILES --out {path}")
+        with disk_errors(path):
+            if not is_run(path):
+                raise UsageError(mistaken(path, "run"))
         config = read_settings(path / "config.yaml")
-        layout = config.pop(_MARK, None)
+        layout = config.pop(RUN_MARK, None)
         if layout != LAYOUT:
             raise DataError(f"{path} is a run of layout {layout}; this swath reads layout {LAYOUT}")
         return cls(path, config)
@@ -167,8 +168,8 @@ def holds_run(path: Path) -> bool:
         raise UsageError(f"{path} is a file, not a folder; choose another --out")
     with disk_errors(path):
         names = [entry.name for entry in path.iterdir()]
-    if _is_marked(path / "config.yaml"):
-        return True
+        if is_run(path):
+            return True
     foreign = sorted(name for name in names if not _is_left_by_start(path / name))
     if foreign:
         raise UsageError(
@@ -238,14 +239,6 @@ def _all_or_nothing(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (path / "checkpoints").rmdir()
         raise
-
-
-def _is_marked(path: Path) -> bool:
-    """The mark is the first line that `create` writes; another program's config.yaml is not even parsed."""
-    if not path.is_file():
-        return False
-    with disk_errors(path), path.open("rb") as stream:
-        return re.match(rb"swath_run: \d", stream.read(64)) is not None
 
 
 def _is_left_by_start(path: Path) -> bool:

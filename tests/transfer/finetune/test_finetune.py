@@ -140,7 +140,7 @@ def test_what_cannot_be_tuned_is_said_in_one_line(labelled, tmp_path):
     with pytest.raises(UsageError, match="holds no labels, only masks"):
         swath.finetune(labelled / "run", tmp_path / "masks.lance", out=tmp_path / "x", task="labels")
     assert not (tmp_path / "x").exists()
-    with pytest.raises(UsageError, match="is not a run"):
+    with pytest.raises(UsageError, match="does not exist"):
         swath.finetune(tmp_path / "none", tmp_path / "masks.lance", out=tmp_path / "x")
     assert torch.is_grad_enabled()
     assert DataError.exit_code == 3

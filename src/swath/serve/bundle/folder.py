@@ -14,6 +14,7 @@ from typing import Any
 
 from swath import files
 from swath.errors import DataError, UsageError
+from swath.kinds import mistaken
 from swath.runtime.tensor_file import write_hashed, write_tensors
 from swath.serve.bundle.description import FORMAT
 
@@ -51,7 +52,7 @@ def read_bundle(path: Path) -> dict[str, bytes]:
         DataError: files are missing or changed; a line for each.
     """
     if not is_bundle(path):
-        raise UsageError(f"{path} is not a bundle; make one with: swath bundle RUN --out {path}")
+        raise UsageError(mistaken(path, "bundle"))
     contents: dict[str, bytes] = {}
     wrong: list[str] = []
     for name, entry in _manifest(path).items():
