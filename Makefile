@@ -11,6 +11,7 @@ DATA ?=
 PEER ?=
 BENCH ?= swath-bench
 GDF_PYTHON ?=
+LIGHTLY_PYTHON ?=
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +49,7 @@ format: setup  ## write the formatting that check asks for
 bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/archives PEER=/checkout/of/dino
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/ranks.py
+	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/scores.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/predict.py
@@ -59,6 +61,7 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 	$(if $(DATA),$(BIN)/python benchmarks/real_runs.py --data $(DATA),@echo "for the real runs: make bench DATA=/folder/of/archives")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/training.py --peer $(PEER),@echo "for training beside facebookresearch/dino: make bench PEER=/checkout/of/dino")
 	$(if $(PEER),$(BIN)/python -W ignore benchmarks/feeding.py --peer $(PEER))
+	$(if $(PEER)$(LIGHTLY_PYTHON),$(BIN)/python -W ignore benchmarks/pipeline.py $(if $(PEER),--peer $(PEER)) $(if $(LIGHTLY_PYTHON),--lightly-python $(LIGHTLY_PYTHON)))
 
 soak: setup  ## trainings through random faults must end as without them (SOAK=20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(SOAK)

@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
+from noise import packed_noise
+from parity import paper_recipe
 
-import swath
 from swath.data.loader import Loader
-from swath.data.store import TileStore
 from swath.pretraining.health import MOST_ROWS, feature_health
 from swath.pretraining.recipe import Recipe
 from swath.pretraining.saver import SAVE_EVERY_S
@@ -28,24 +27,21 @@ from swath.runtime.checkpoint_writer import CheckpointWriter
 from swath.runtime.machine import _processor_look
 from swath.runtime.ranks import joined
 
-SAVES, STEPS = 3, 6
-RECIPE = {
-    "method": "dino", "preset": "overhead", "model": "vit_small", "patch_size": 16, "position": "timm",
-    "drop_path": 0.0, "global_px": 64, "local_px": 32, "local_views": 2, "batch_size": 4, "steps": 1000,
-    "warmup_steps": 2, "lr": 1e-4, "min_lr": 1e-6, "weight_decay": 0.04, "weight_decay_end": 0.04,
-    "clip_grad": 3.0, "momentum": 0.9, "out_dim": 65_536, "head_hidden": 2048, "norm_last_layer": True,
-    "freeze_last_layer_steps": 0, "teacher_temp": 0.04, "monitor_every": 0, "log_every": 1000, "seed": 0,
-    "precision": "float32", "reasons": {},
-}  # fmt: skip
+SAVES, STEPS, BATCH = 3, 6, 4
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, joined(torch.device("cpu")) as ranks:
-        store = packed_noise(Path(folder))
-        trainer = Trainer(Recipe.model_validate(RECIPE), store.format, ranks=ranks)
-        batches = enumerate(Loader(store, rows=np.arange(len(store)), batch_size=4, seed=0, steps=1000))
+        store = packed_noise(Path(folder), side_px=512, tile_px=64)
+        trainer = Trainer(small_views(), store.format, ranks=ranks)
+        batches = enumerate(Loader(store, rows=np.arange(len(store)), batch_size=BATCH, seed=0, steps=1000))
         saving(trainer, batches, Path(folder) / "checkpoints")
     watching()
+
+
+def small_views() -> Recipe:
+    recipe = paper_recipe("vit_small", BATCH, 65_536, frozen=False)
+    return recipe.model_copy(update={"global_px": 64, "local_px": 32, "local_views": 2})
 
 
 def saving(trainer: Trainer, batches: enumerate, folder: Path) -> None:
@@ -115,16 +111,6 @@ def peak_mib() -> float:
 
 def spread(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
-
-
-def packed_noise(folder: Path) -> TileStore:
-    image = np.random.default_rng(0).integers(0, 256, (3, 512, 512), dtype=np.uint8)
-    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 3, "dtype": "uint8"}
-    with rasterio.open(folder / "noise.tif", "w", **profile, crs="EPSG:32633") as target:
-        target.write(image)
-    swath.index(folder / "noise.tif", out=folder / "index.parquet", layout="scenes", tile_px=64)
-    swath.pack(folder / "index.parquet", out=folder / "tiles.lance")
-    return TileStore(folder / "tiles.lance")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from checkpoint import packed_noise
-from peer_dino import Checkout, PeerTraining, TrainTiles, batches
+from noise import packed_noise
+from peer import Checkout, PeerTraining
+from peer_tiles import ScheduledTraining, TrainTiles, batches
 from torch import Tensor, nn
 
 import swath
@@ -49,7 +50,7 @@ def exported(checkout: Checkout, run: Path, folder: Path) -> bool:
     path = folder / "exported.pth"
     swath.export(run, out=path, format="dino")
     ours = network_of(Run.open(run))
-    theirs = checkout.network(ours.shape)
+    theirs = checkout.network(ours.shape, drop_path=0.0)
     missing, unexpected = load_as_the_peer(checkout, theirs, path, ours.shape)
     print(f"out: {len(theirs.state_dict())} tensors, missing {missing}, left out {unexpected}")
     return not missing and features_agree(ours, theirs)
@@ -73,13 +74,13 @@ def load_as_the_peer(
 
 def imported(checkout: Checkout, folder: Path) -> bool:
     """True where every tensor of a training comes in bit for bit, and features agree."""
-    tiles = packed_noise(folder)
-    args = checkout.args(WORDS)
-    training = PeerTraining(checkout, args, SHAPE, epoch_steps=EPOCH_STEPS)
+    tiles = packed_noise(folder, side_px=512, tile_px=64)
+    args = checkout.args(WORDS, patch_size=SHAPE.patch_size)
+    training = ScheduledTraining(checkout, args, SHAPE, epoch_steps=EPOCH_STEPS)
     stream = batches(TrainTiles(tiles, checkout.views(args, global_px=64, local_px=24)), 4)
     for _ in range(2 * EPOCH_STEPS):
-        training.step(next(stream))
-    training.save(folder / "checkpoint.pth")
+        training.take(next(stream))
+    training.save(folder / "checkpoint.pth", epoch=training.epoch)
     result = swath.import_weights(folder / "checkpoint.pth", out=folder / "imported", tiles=tiles.path)
     run = Run.open(folder / "imported")
     unequal = differing(training, run.checkpoint().tensors)
@@ -94,12 +95,12 @@ def differing(training: PeerTraining, tensors: dict[str, dict[str, Tensor]]) -> 
     """Names of tensors that are not those of the training, bit for bit; both networks, centre, AdamW."""
     moments = training.optimizer.state
     expected = {
-        "student": training.student.module.state_dict(),
+        "student": training.student.state_dict(),
         "teacher": training.teacher.state_dict(),
         "extra": {"centre": training.loss.center},
         "optimizer": {
             f"{name}.{moment}": value
-            for name, parameter in training.student.module.named_parameters()
+            for name, parameter in training.student.named_parameters()
             for moment, value in moments.get(parameter, {}).items()
         },
     }

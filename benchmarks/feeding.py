@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peer import load
+from peer import Checkout
 from PIL import Image
 from recipe_tiles import RecipeTiles, make_tiles
 from rounds import Race, Work, race
@@ -64,7 +64,8 @@ def viewing(tiles: RecipeTiles, rounds: int, peer: Path) -> Race:
     store = TileStore(tiles.scaled)
     rows = np.arange(VIEWED)
     stored = store.read(rows)
-    augmentation = load(peer).DataAugmentationDINO((0.4, 1.0), (0.05, 0.4), 8)
+    checkout = Checkout(peer)
+    augmentation = checkout.views(checkout.args())
     images = [Image.fromarray(tile) for tile in stored[0].transpose(0, 2, 3, 1)]
     groups = [torch.from_numpy(group.copy()) for group in stored]
 

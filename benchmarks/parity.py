@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peer import PeerTraining, Rates, load
+from peer import Checkout, PeerTraining, Rates
 from torch import Tensor
 
 from swath.augment.views import Views
@@ -61,12 +61,13 @@ def main() -> int:
     arguments.add_argument("--batch-size", type=int, default=2)
     arguments.add_argument("--out-dim", type=int, default=65_536)
     asked = arguments.parse_args()
-    main_dino = load(asked.peer)
+    checkout = Checkout(asked.peer)
     failed = 0
     for model, (kind, frozen) in itertools.product(asked.models, CASES):
         torch.manual_seed(0)
         recipe = paper_recipe(model, asked.batch_size, asked.out_dim, frozen=frozen)
-        theirs = PeerTraining(main_dino, model, out_dim=asked.out_dim, freeze_last_layer=frozen)
+        args = checkout.args(out_dim=asked.out_dim, freeze_last_layer=int(frozen))
+        theirs = PeerTraining(checkout, args, model)
         worst = compare(theirs, recipe, kind)
         passed = all(worst[name] < limit for name, limit in kind.limits.items())
         failed += not passed
@@ -164,8 +165,10 @@ def some_views(recipe: Recipe, dtype: torch.dtype) -> Iterator[list[Tensor]]:
 
 def rates_at(step: int, theirs: PeerTraining, recipe: Recipe) -> Rates:
     """By the schedule of the peer."""
-    weight_decay = theirs.utils.cosine_scheduler(recipe.weight_decay, recipe.weight_decay_end, 1, STEPS)
-    momentum = theirs.utils.cosine_scheduler(recipe.momentum, 1, 1, STEPS)
+    weight_decay = theirs.checkout.tools.cosine_scheduler(
+        recipe.weight_decay, recipe.weight_decay_end, 1, STEPS
+    )
+    momentum = theirs.checkout.tools.cosine_scheduler(recipe.momentum, 1, 1, STEPS)
     return Rates(LR, float(weight_decay[step]), float(momentum[step]))
 
 

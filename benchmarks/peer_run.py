@@ -13,25 +13,32 @@ however short the training. Only tiles of split train are read. Threads are thos
 import argparse
 import math
 import statistics
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from peer_dino import Checkout, PeerTraining, TrainTiles, batches
+from peer import Checkout
+from peer_tiles import ScheduledTraining, TrainTiles, batches
 from torch import Tensor
 
 from swath.data.store import TileStore
 from swath.models.vit import ViTShape
 
 TRIAL_STEPS, LOG_EVERY_S = 20, 10.0
+# Flags of main_dino.py that nothing here reads: they are refused, not ignored.
+WITHOUT_EFFECT = (
+    "--arch", "--use_bn_in_head", "--use_fp16", "--optimizer", "--data_path", "--output_dir",
+    "--saveckp_freq", "--num_workers", "--dist_url", "--local_rank",
+)  # fmt: skip
 
 
 def main() -> None:
     asked, words = parser().parse_known_args()
     checkout, store = Checkout(asked.peer), TileStore(asked.tiles)
-    args = checkout.args(words)
+    args = settings(checkout, words)
     side_px, patch = store.format.size_px, args.patch_size
     shape = ViTShape(
         asked.embed_dim, asked.depth, asked.heads, patch, 3, side_px, drop_path=args.drop_path_rate,
@@ -42,10 +49,10 @@ def main() -> None:
     stream = batches(TrainTiles(store, views), args.batch_size_per_gpu)
     print(f"views: 2 x {asked.global_px or side_px} px, {args.local_crops_number} x {local_px} px")
     steps = asked.steps or steps_that_fit(checkout, args, shape, stream, minutes=asked.minutes)
-    training = PeerTraining(checkout, in_steps(args, steps), shape, epoch_steps=1)
+    training = ScheduledTraining(checkout, in_steps(args, steps), shape, epoch_steps=1)
     asked.out.mkdir(parents=True, exist_ok=True)
     train(training, stream, steps=steps)
-    training.save(asked.out / "checkpoint.pth")
+    training.save(asked.out / "checkpoint.pth", epoch=training.epoch)
     print(f"swath import {asked.out / 'checkpoint.pth'} --out RUN --tiles {asked.tiles}")
 
 
@@ -67,6 +74,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def settings(checkout: Checkout, words: list[str]) -> Namespace:
+    """Its settings, its defaults but for patch 8; exits on a flag without effect here."""
+    idle = [word for word in words if word.split("=")[0] in WITHOUT_EFFECT]
+    if idle:
+        sys.exit(f"{', '.join(idle)} would change nothing here; leave it out")
+    return checkout.args(words, patch_size=8)
+
+
 def in_steps(args: Namespace, steps: int) -> Namespace:
     """The same with an epoch of one step, and spans of epochs at their shares of the training."""
     spans = {
@@ -83,24 +98,24 @@ def steps_that_fit(
     still waits for the workers that make views.
     """
     started = time.perf_counter()
-    trial = PeerTraining(checkout, in_steps(args, TRIAL_STEPS), shape, epoch_steps=1)
+    trial = ScheduledTraining(checkout, in_steps(args, TRIAL_STEPS), shape, epoch_steps=1)
     seconds = []
     for _ in range(TRIAL_STEPS):
         before = time.perf_counter()
-        trial.step(next(stream))
+        trial.take(next(stream))
         seconds.append(time.perf_counter() - before)
     left_s = 60 * minutes - (time.perf_counter() - started)
     return max(1, int(left_s / statistics.median(seconds[TRIAL_STEPS // 2 :])))
 
 
-def train(training: PeerTraining, stream: Iterator[list[Tensor]], *, steps: int) -> None:
+def train(training: ScheduledTraining, stream: Iterator[list[Tensor]], *, steps: int) -> None:
     """Take the steps, and print images/s and loss on the way and at the end."""
     batch_size = training.args.batch_size_per_gpu
     print(f"{steps} steps of {batch_size}, {torch.get_num_threads()} threads")
     started = printed = time.perf_counter()
     losses: list[float] = []
     for _ in range(steps):
-        losses.append(training.step(next(stream)))
+        losses.append(training.take(next(stream)))
         now = time.perf_counter()
         if now - printed >= LOG_EVERY_S or len(losses) == steps:
             rate = batch_size * len(losses) / (now - started)

@@ -19,11 +19,9 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
-from rasterio.transform import from_origin
+from noise import packed_noise
 
-import swath
 from swath.config import PretrainConfig
 from swath.data.loader import Loader
 from swath.data.store import TileStore
@@ -49,7 +47,8 @@ def main() -> None:
         return
     for name in asked.setups:
         with tempfile.TemporaryDirectory() as folder:
-            compare(name, packed_noise(Path(folder), int(str(SETUPS[name]["size_px"]))), asked.rounds)
+            store = packed_noise(Path(folder), side_px=4096, tile_px=int(str(SETUPS[name]["size_px"])))
+            compare(name, Path(store.path), asked.rounds)
 
 
 def compare(name: str, tiles: Path, rounds: int) -> None:
@@ -119,18 +118,6 @@ def rate(name: str, tiles: Path, batch_size: int) -> float:
 def spread(values: list[float], *, digits: int = 1) -> str:
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def packed_noise(folder: Path, size_px: int) -> Path:
-    """A thousand and more packed tiles of noise."""
-    image = np.random.default_rng(0).integers(0, 256, (3, 4096, 4096), dtype=np.uint8)
-    profile = {"driver": "GTiff", "width": 4096, "height": 4096, "count": 3, "dtype": "uint8"}
-    where = {"crs": "EPSG:32633", "transform": from_origin(0, 0, 10, 10)}
-    with rasterio.open(folder / "noise.tif", "w", **profile, **where) as target:
-        target.write(image)
-    swath.index(folder / "noise.tif", out=folder / "index.parquet", layout="scenes", tile_px=size_px)
-    swath.pack(folder / "index.parquet", out=folder / "tiles.lance")
-    return folder / "tiles.lance"
 
 
 if __name__ == "__main__":

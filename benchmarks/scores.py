@@ -183,7 +183,7 @@ def embedding(share: float) -> None:
             backbone.of_images(images)
 
     with tempfile.TemporaryDirectory() as folder:
-        store = packed_noise(Path(folder), tiles, count)
+        store = large_tiles(Path(folder), tiles, count)
         contestants = {
             "embedding, ViT-S/16 at 224 px": lambda: list(
                 blocks_of(store, backbone, np.arange(len(store)), batch_size=batch)
@@ -216,7 +216,7 @@ def timm_float32(images: torch.Tensor, count: int) -> dict[str, Callable[[], Non
     return {f"  timm {timm.__version__} in float32": float32}
 
 
-def packed_noise(folder: Path, tiles: TileFormat, count: int) -> TileStore:
+def large_tiles(folder: Path, tiles: TileFormat, count: int) -> TileStore:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 3, 224, 224), dtype=np.uint8)
     with TileWriter(folder / "tiles.lance", groups=tiles.groups, info={}) as writer:
         writer.append(pa.table({"id": [str(i) for i in range(count)]}), [pixels])

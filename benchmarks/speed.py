@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
+from noise import packed_noise
 
-import swath
 from swath.augment.views import make_views, overhead
 from swath.data.loader import Loader
 from swath.data.store import TileStore
@@ -27,8 +26,8 @@ ROUNDS = 5
 def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        tiles = packed_noise(Path(folder))
-        show("loader, 3x64x64 uint8, batch 256", loader_rate(tiles), "tiles/s")
+        store = packed_noise(Path(folder), side_px=8192, tile_px=64)
+        show("loader, 3x64x64 uint8, batch 256", loader_rate(store), "tiles/s")
     for size_px, bands in ((32, 3), (64, 3), (64, 12), (120, 3)):
         show(
             f"views, 2 global + 4 local of {bands}x{size_px}x{size_px}", views_rate(size_px, bands), "tiles/s"
@@ -44,19 +43,7 @@ def show(what: str, rates: list[float], unit: str) -> None:
     )
 
 
-def packed_noise(folder: Path) -> Path:
-    """16,384 packed tiles of noise, through the stages that users have."""
-    image = np.random.default_rng(0).integers(0, 256, (3, 8192, 8192), dtype=np.uint8)
-    profile = {"driver": "GTiff", "width": 8192, "height": 8192, "count": 3, "dtype": "uint8"}
-    with rasterio.open(folder / "noise.tif", "w", **profile, crs="EPSG:32633") as target:
-        target.write(image)
-    swath.index(folder / "noise.tif", out=folder / "index.parquet", layout="scenes", tile_px=64)
-    swath.pack(folder / "index.parquet", out=folder / "tiles.lance")
-    return folder / "tiles.lance"
-
-
-def loader_rate(tiles: Path) -> list[float]:
-    store = TileStore(tiles)
+def loader_rate(store: TileStore) -> list[float]:
     rows = np.arange(len(store))
     loader = Loader(store, rows=rows, batch_size=256, seed=0, steps=64)
     return rounds(lambda: sum(len(batch.rows) for batch in loader))

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from parity import RGB, GivenViews, paper_recipe, rates_at, some_views
-from peer import PeerTraining, load
+from peer import Checkout, PeerTraining
 from torch import Tensor
 
 from swath.augment.views import Views
@@ -121,7 +121,9 @@ def build(setup: Setup, peer: Path, who: str) -> Step:
 
 def peer_step(setup: Setup, peer: Path) -> Step:
     recipe = paper_recipe(setup.model, setup.batch_size, setup.out_dim, frozen=False)
-    training = PeerTraining(load(peer), setup.model, out_dim=setup.out_dim, freeze_last_layer=False)
+    checkout = Checkout(peer)
+    args = checkout.args(out_dim=setup.out_dim, freeze_last_layer=0)
+    training = PeerTraining(checkout, args, setup.model)
     return lambda views, number: training.step(views, rates_at(number, training, recipe))
 
 
