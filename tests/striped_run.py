@@ -67,15 +67,18 @@ RunMaker = Callable[..., Run]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> RunMaker:
-    """A function that makes a run with a checkpoint, or adds one to it; the teacher is drawn from `seed`."""
+    """A function that makes a run with a checkpoint, or adds one to it; the teacher is drawn from `seed`, and
+    says that it learned from a pack, if one is given.
+    """
 
-    def make(name: str = "run", *, step: int = 10, seed: int = 5, split: str | None = None) -> Run:
-        path = tmp_path / name
-        run = (
-            Run.open(path)
-            if path.exists()
-            else Run.create(path, {"recipe": {"method": "dino"}}, command="test")
-        )
+    def make(
+        name: str = "run", *, step: int = 10, seed: int = 5, learned_from: TileStore | None = None
+    ) -> Run:
+        path, split, resolved = tmp_path / name, None, {"recipe": {"method": "dino"}}
+        if learned_from:
+            split = learned_from.split_digest
+            resolved |= {"tiles": str(learned_from.path), "asked": {"pack": learned_from.digest}}
+        run = Run.open(path) if path.exists() else Run.create(path, resolved, command="test")
         tensors = {}
         for whose, offset in (("teacher", 0), ("student", 1)):
             network = VisionTransformer(SHAPE, generator=torch.Generator().manual_seed(seed + offset))

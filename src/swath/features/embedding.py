@@ -13,7 +13,6 @@ import torch
 from swath.data.store import TileStore
 from swath.engine import HERE, Engine
 from swath.errors import DataError
-from swath.features.backbone import Weights
 from swath.features.table import (
     FeatureMaker,
     Origin,
@@ -129,17 +128,3 @@ def _missing(records: FeatureRecords, rows: range) -> Rows:
     is_missing = np.ones(len(rows), dtype=np.bool_)
     is_missing[records.rows() - rows.start] = False
     return np.flatnonzero(is_missing) + rows.start
-
-
-def check_same_split(weights: Weights, store: TileStore) -> None:
-    """Refuse a network that did not learn by the split of these tiles: scores would be too good.
-
-    Raises:
-        DataError: it learned by another split, so it may have seen tiles that are test here.
-    """
-    if weights.split not in {None, store.split_digest}:
-        raise DataError(
-            f"{weights.run} learned by split {weights.split:.12}, {store.path} has split "
-            f"{store.split_digest:.12}: it may have seen test tiles, and a score would be too good. Use the "
-            "tiles that it learned on, or pretrain on these: swath pretrain"
-        )

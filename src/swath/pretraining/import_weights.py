@@ -173,8 +173,7 @@ def _write(
         }  # fmt: skip
         tensors = training.tensors
         state |= {
-            "method": training.recipe.method, "vocabulary": list(store.vocabulary),
-            "pack_digest": store.digest, "split_digest": store.split_digest, "step": training.step,
+            "method": training.recipe.method, "step": training.step,
             "samples": training.step * training.recipe.batch_size,
         }  # fmt: skip
     made = Run.create(config.out, resolved, command=command_line("import", config))

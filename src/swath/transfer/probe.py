@@ -13,8 +13,9 @@ from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import FrozenBackbone, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import check_same_split, kept_features
+from swath.features.embedding import kept_features
 from swath.features.head import Contract, head_path, save_head
+from swath.features.unseen import check_unseen
 from swath.files import check_output, write_json
 from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
@@ -93,15 +94,15 @@ def exam_of(examples: Examples, config: Any) -> Exam:
 
 
 def _backbone(config: ProbeConfig, store: TileStore, folder: Path) -> FrozenBackbone:
-    found = open_backbone(Run.open(folder), whose=config.weights)
+    run = Run.open(folder)
+    found = open_backbone(run, whose=config.weights)
     dino = config.recipe == "dino"
     blocks = config.blocks or (min(_DINO_BLOCKS, found.network.shape.depth) if dino else 1)
     found = found.with_content(Content(config.features or ("cls" if dino else "both"), blocks))
     if config.other_data:
         found = found.for_other_data(store.format, where=str(store.path))
     found.check_fits(store.format, where=str(store.path))
-    if not config.other_data:
-        check_same_split(found.weights, store)
+    check_unseen(run, found, store)
     return found
 
 

@@ -12,8 +12,9 @@ from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, Weights, open_backbone, untrained
 from swath.features.content import Content
-from swath.features.embedding import check_same_split, holds
+from swath.features.embedding import holds
 from swath.features.table import FeatureMaker, Origin
+from swath.features.unseen import check_unseen
 from swath.models.vit import VisionTransformer, shape_of
 from swath.runtime.run import Run
 from swath.transfer.baselines import IMAGE_STATISTICS, RANDOM_CONVOLUTIONS, UNTRAINED, ImageStatistics
@@ -67,11 +68,11 @@ def _runs(config: LadderConfig, runs: tuple[Path, ...], store: TileStore, out: P
     found = []
     changed = False
     for path in runs:
-        backbone = open_backbone(Run.open(path), content=content)
+        run = Run.open(path)
+        backbone = open_backbone(run, content=content)
         if config.other_data and not backbone.is_scaled_alike(store.format):
             backbone, changed = backbone.for_other_data(store.format, where=str(store.path)), True
-        else:
-            check_same_split(backbone.weights, store)
+        check_unseen(run, backbone, store)
         # The run's own features lie in its folder; those of other tiles must not take their place.
         own, name = path / f"features{backbone.file_tag}.parquet", path.resolve().name
         kept = own if holds(own, Origin.of(backbone, store)) else out / f"features-{name}.parquet"

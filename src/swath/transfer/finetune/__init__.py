@@ -17,7 +17,7 @@ from swath.config import FinetuneConfig
 from swath.data.store import TileStore
 from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
-from swath.features.embedding import check_same_split
+from swath.features.unseen import check_unseen
 from swath.files import write_json
 from swath.results import Result
 from swath.runtime.checkpoint import load_newest
@@ -77,9 +77,10 @@ def run(config: FinetuneConfig) -> FinetuneResult:
         MachineError, Stopped: as in pretraining; what is saved stays saved.
     """
     store = TileStore(config.tiles)
-    backbone = open_backbone(Run.open(config.run))
+    start = Run.open(config.run)
+    backbone = open_backbone(start)
     backbone.check_fits(store.format, where=str(store.path))
-    check_same_split(backbone.weights, store)
+    check_unseen(start, backbone, store)
     asked = config.model_dump(mode="json") | {
         "pack": store.digest,
         "checkpoint": backbone.weights.checkpoint,

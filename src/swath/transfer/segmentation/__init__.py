@@ -13,8 +13,8 @@ from typing import Any
 from swath.config import ProbeConfig
 from swath.data.store import TileStore
 from swath.features.backbone import open_backbone, untrained
-from swath.features.embedding import check_same_split
 from swath.features.token_maps import BackboneTokens, CellStatistics, TokenMaps
+from swath.features.unseen import check_unseen
 from swath.files import check_output, write_json
 from swath.location import Location
 from swath.models.dense_head import DenseHead
@@ -90,9 +90,10 @@ def run(config: ProbeConfig, folder: Path) -> SegmentationResult:
     """
     store = TileStore(config.tiles)
     tiles = masked_tiles(store)
-    backbone = open_backbone(Run.open(folder), whose=config.weights)
+    opened = Run.open(folder)
+    backbone = open_backbone(opened, whose=config.weights)
     backbone.check_fits(store.format, where=str(store.path))
-    check_same_split(backbone.weights, store)
+    check_unseen(opened, backbone, store)
     out, address = config.out or folder / _NAME, config.out or config.run / _NAME
     check_output(out, begins=b"{")
     contestants: dict[str, TokenMaps] = {
