@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from rasterio.transform import from_origin
 from s3_server import KEYS, moto, seaweedfs
 from spoilt_archive import command, make_archive
 
+from swath import storage
 from swath.location import S3Path
+from swath.runtime import lease, mirror
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -181,6 +184,30 @@ def s3(seaweedfs_url, monkeypatch):
 def any_s3(request, monkeypatch):
     """As `s3`, on each of two implementations of the protocol."""
     return _reach(request.getfixturevalue(f"{request.param}_url"), monkeypatch)
+
+
+@pytest.fixture
+def place(moto_url, s3_at, machine, monkeypatch):
+    """As `s3`, on moto, from machine "a"; what waits and looks does so quickly."""
+    machine("a")
+    monkeypatch.setattr(lease, "SILENT_S", 0.3)
+    monkeypatch.setattr(lease, "LOOK_S", 0.02)
+    monkeypatch.setattr(mirror, "LOOK_S", 0.05)
+    monkeypatch.setattr(storage, "_RETRY_WITHIN", timedelta(seconds=0.2))
+    storage._opened.cache_clear()
+    yield s3_at(moto_url)
+    storage._opened.cache_clear()
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """`machine("b")`: from here on this is another machine, with a folder for temporary files of its own."""
+
+    def move(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+
+    return move
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import shlex
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from swath import storage
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-tests"}
 _NAMES = ("master", "volume", "filer", "s3")
@@ -66,6 +69,24 @@ def moto():
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def flip(path):
+    """Another byte at rest, under the hash of before."""
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+    stored = client.get_object(Bucket=path.bucket, Key=path.key)
+    content = bytearray(stored["Body"].read())
+    content[len(content) // 2] ^= 1
+    client.put_object(Bucket=path.bucket, Key=path.key, Body=bytes(content), Metadata=stored["Metadata"])
+
+
+def put_folder(folder, there):
+    """Copy a folder to S3 as other programs do, without hashes."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with storage.object_aside(there / path.relative_to(folder).as_posix()) as aside:
+                shutil.copy(path, aside)
+    return there
 
 
 def _make_bucket(url):

@@ -1,15 +1,21 @@
-"""Objects on S3 whose hash travels with them, and such as only who knows their newest state may change."""
+"""Objects on S3: their hash travels with them, stages read copies of them, and some are changed only by who
+knows their newest state.
+"""
 
+import contextlib
 import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-from swath.errors import DataError
+from swath import storage
+from swath.errors import DataError, SwathError
 from swath.files import sha256_of
-from swath.location import S3Path
+from swath.location import Location, S3Path
 from swath.storage import s3_errors, store_of
 
 _HASH = "sha256"
@@ -47,6 +53,55 @@ def fetch_file(path: S3Path, local: Path) -> None:
             return
     local.unlink()
     raise DataError(f"{path}: sha256 mismatch; these are not the bytes that were put there")
+
+
+@contextlib.contextmanager
+def copy_of(path: S3Path) -> Iterator[Path]:
+    """Where a copy of what lies on S3 may be put for this while; an error calls it by its true name."""
+    with tempfile.TemporaryDirectory(prefix="swath-") as folder:
+        local = Path(folder) / (path.name or path.bucket)
+        try:
+            yield local
+        except SwathError as error:
+            error.args = (str(error).replace(str(local), str(path)),)
+            raise
+
+
+@contextlib.contextmanager
+def file_here(path: Location) -> Iterator[Path]:
+    """A file to be read: itself, or a copy of the object. Raises as `fetch_file`."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with copy_of(path) as local:
+        fetch_file(path, local)
+        yield local
+
+
+@contextlib.contextmanager
+def files_here(folder: Location, names: Iterable[str]) -> Iterator[Path]:
+    """A folder to be read, or a copy of it with those of the files `names` that are there. Raises as
+    `fetch_file`.
+    """
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with copy_of(folder) as local:
+        local.mkdir()
+        for name in names:
+            if storage.is_file(folder / name):
+                fetch_file(folder / name, local / name)
+        yield local
+
+
+@contextlib.contextmanager
+def files_put(folder: S3Path, *, last: str) -> Iterator[Path]:
+    """A new folder to be written here; at the end its files are put to S3, `last` as the last of them."""
+    with copy_of(folder) as local:
+        local.mkdir()
+        yield local
+        for path in sorted(local.iterdir(), key=lambda path: path.name == last):
+            put_file(path, folder / path.name)
 
 
 @dataclass(frozen=True)

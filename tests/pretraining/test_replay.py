@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from s3_server import put_folder
 
 import swath
 from swath.data.loader import Batch
@@ -27,7 +28,7 @@ def skipped(pretrain, tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
-def test_a_replayed_step_has_the_loss_that_it_would_have_had(skipped, pretrain, tmp_path):
+def test_a_replayed_step_has_the_loss_that_it_would_have_had(skipped, pretrain, place, tmp_path):
     assert pretrain(tmp_path / "whole", *STEPS).code == 0
     loss = {row["step"]: row["loss"] for row in Run.open(tmp_path / "whole").metrics()}[7]
     found = swath.replay(skipped)
@@ -37,6 +38,7 @@ def test_a_replayed_step_has_the_loss_that_it_would_have_had(skipped, pretrain, 
     assert found.first_not_finite == ""
     assert found.gradients_not_finite == []
     assert len(found.view_losses) == 4
+    assert swath.replay(put_folder(skipped, place("run"))) == found, "of the run in s3:// too"
     rows = {row["step"] for row in Run.open(skipped).metrics()}
     assert rows == set(range(1, 9)), "nothing on the disk has changed"
     (line,) = read_bad_batches(skipped)

@@ -2,19 +2,18 @@
 
 import os
 import shutil
-from datetime import timedelta
 
-import boto3
 import flaky_s3
 import pytest
 import torch
+from s3_server import flip, put_folder
 from waiting import until
 
 import swath
 from swath import storage
 from swath.copies import fetch_file, put_file
 from swath.errors import DataError, MachineError, UsageError
-from swath.runtime import lease, mirror
+from swath.runtime import lease
 from swath.runtime.checkpoint import digest, load_newest, save_checkpoint
 from swath.runtime.lease import Head, Lease, read_head
 from swath.runtime.mirror import mirrored, run_here, work_folder
@@ -22,30 +21,6 @@ from swath.runtime.run import Run
 
 STEPS = ("--steps", "12", "--save-every", "4")
 NOBODY = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def place(moto_url, s3_at, machine, monkeypatch):
-    """As `s3`, on moto, from machine "a"; what waits and looks does so quickly."""
-    machine("a")
-    monkeypatch.setattr(lease, "SILENT_S", 0.3)
-    monkeypatch.setattr(lease, "LOOK_S", 0.02)
-    monkeypatch.setattr(mirror, "LOOK_S", 0.05)
-    monkeypatch.setattr(storage, "_RETRY_WITHIN", timedelta(seconds=0.2))
-    storage._opened.cache_clear()
-    yield s3_at(moto_url)
-    storage._opened.cache_clear()
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """`machine("b")`: from here on this is another machine, with a folder for temporary files of its own."""
-
-    def move(name):
-        (tmp_path / name).mkdir(exist_ok=True)
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
-
-    return move
 
 
 def test_a_run_stopped_here_and_gone_on_with_elsewhere_is_the_run_never_stopped(
@@ -78,6 +53,9 @@ def test_embed_probe_and_report_read_it_and_what_they_write_beside_it_is_there(
     assert storage.read_bytes(place("features.parquet"))[:4] == b"PAR1"
     assert str(swath.probe(out, packed, task="knn", rounds=100).out) == f"{out}/probe-knn.json"
     assert str(swath.report(out, tiles=packed).out) == f"{out}/report.html"
+    page = swath.report(out, tiles=packed, out=place("pages") / "first.html")
+    assert (page.bytes, str(page.out)) == (storage.size_of(page.out), f"{place('pages')}/first.html")
+    assert storage.is_file(place("pages") / "MODEL_CARD.md")
     assert {"probe-knn.json", "features.parquet", "report.html"} <= set(storage.list_files(out))
 
 
@@ -162,15 +140,6 @@ def test_a_second_writer_is_refused_and_one_that_was_taken_over_cannot_say_a_wor
     assert read_head(out).checkpoints == ("step-00000004",)
 
 
-def flip(path):
-    """Another byte at rest, under the hash of before."""
-    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
-    stored = client.get_object(Bucket=path.bucket, Key=path.key)
-    content = bytearray(stored["Body"].read())
-    content[len(content) // 2] ^= 1
-    client.put_object(Bucket=path.bucket, Key=path.key, Body=bytes(content), Metadata=stored["Metadata"])
-
-
 def test_a_byte_flipped_at_rest_is_found_and_the_checkpoint_before_is_used(place, machine):
     out = place("run")
     with mirrored(out):
@@ -206,10 +175,7 @@ def test_a_byte_flipped_on_its_way_comes_again(place, tmp_path):
 def test_a_run_copied_to_s3_by_other_means_is_read_and_nothing_is_no_run(place, tmp_path):
     begun(tmp_path / "run")
     save(tmp_path / "run", 4)
-    for file in (tmp_path / "run").rglob("*"):
-        if file.is_file():
-            with storage.object_aside(place("copied") / str(file.relative_to(tmp_path / "run"))) as aside:
-                shutil.copy(file, aside)
+    put_folder(tmp_path / "run", place("copied"))
     with run_here(place("copied")) as folder:
         run = Run.open(folder)
         assert (run.checkpoint().step, str(run.address)) == (4, str(place("copied")))

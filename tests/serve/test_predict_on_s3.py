@@ -1,17 +1,10 @@
 """Scenes on S3 are predicted as those here, and what is done is not fetched again."""
 
 import pyarrow.parquet as pq
+from s3_server import put_folder
 from striped_scene import bands_of, write_bands, write_stack
 
 import swath
-from swath import storage
-
-
-def put(folder, there):
-    for path in sorted(folder.rglob("*.tif")):
-        with storage.object_aside(there / path.relative_to(folder).as_posix()) as aside:
-            aside.write_bytes(path.read_bytes())
-    return there
 
 
 def test_a_prefix_is_predicted_as_the_same_folder_here(bundled, tmp_path, s3):
@@ -20,7 +13,7 @@ def test_a_prefix_is_predicted_as_the_same_folder_here(bundled, tmp_path, s3):
     (here / "stacks").mkdir()
     write_stack(here / "stacks" / "stack.tif", bands_of(40, 40, seed=3))
     (here / "stacks" / "broken.tif").write_bytes(b"II*\0" + b"x" * 40)
-    there = put(here, s3("scenes"))
+    there = put_folder(here, s3("scenes"))
     result = swath.predict(bundled[1], there, out=tmp_path / "out")
     assert (list(result.scenes), list(result.bad), result.exit_code) == (["scene", "stack"], ["broken"], 3)
     assert f"{there}/stacks/broken.tif" in result.bad["broken"]

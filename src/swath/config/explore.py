@@ -1,7 +1,6 @@
 """Settings of explore: a run -> a page about its archive, on this machine."""
 
 import ipaddress
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -14,8 +13,8 @@ class ExploreConfig(Settings):
     with Ctrl-C.
     """
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     tiles: Location | None = None
     """Packed tiles; those of the run where not given."""
     host: str = "127.0.0.1"

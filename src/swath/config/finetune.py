@@ -1,6 +1,5 @@
 """Settings of finetune: a run and labels or masks -> a run trained on them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,12 +10,12 @@ from swath.config.settings import Location, Seed, Settings
 class FinetuneConfig(Settings):
     """Train the network on your labels or masks, end to end, from the weights of a run."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     tiles: Location
     """Packed tiles with labels or masks, and a split."""
-    out: Path
-    """Folder of the fine-tuned run. The same command again goes on where it stopped."""
+    out: Location
+    """Folder of the fine-tuned run, here or on S3. The same command again goes on where it stopped."""
     task: Literal["labels", "masks"] | None = None
     """labels of whole tiles, or masks with a class a pixel; needed only where the tiles hold both."""
     epochs: Annotated[int, Field(ge=1)] = 20

@@ -97,8 +97,8 @@ class PretrainConfig(Settings):
 class ReplayConfig(Settings):
     """Take a step again that was skipped because its loss or gradient was not finite, and say where."""
 
-    run: Path
-    """Folder of a run."""
+    run: Location
+    """Folder of a run, here or on S3."""
     step: Annotated[int, Field(ge=0)] | None = None
     """The skipped step; the last one where not given."""
     tiles: Location | None = None

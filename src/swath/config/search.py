@@ -1,13 +1,12 @@
 """Settings of search: a features file -> the tiles most like one, or like each other."""
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from swath.config.settings import Location, Names, Settings
-from swath.config.transfer import Paths
+from swath.config.transfer import Places
 
 _OF_LIKE = {"k", "exact", "run", "tiles", "out"}
 
@@ -15,8 +14,8 @@ _OF_LIKE = {"k", "exact", "run", "tiles", "out"}
 class SearchConfig(Settings):
     """Find the tiles of an archive that look most like one tile, place or picture, or like each other."""
 
-    features: Path
-    """Features of an archive (of `swath embed`)."""
+    features: Location
+    """Features of an archive (of `swath embed`), here or on S3."""
     like: str | None = None
     """What to look for: the id of a tile; LON,LAT: the tile that holds the point; or a picture (.tif, .png,
     .jpg) with the bands of the run."""
@@ -39,9 +38,9 @@ class SearchConfig(Settings):
     place: str | None = None
     """Only tiles that touch WEST,SOUTH,EAST,NORTH (degrees), or the polygons of a file (.gpkg, .geojson,
     .shp)."""
-    out: Paths = ()
+    out: Places = ()
     """Files to write besides: .png (contact sheet), .geojson, .parquet (GeoParquet)."""
-    run: Path | None = None
+    run: Location | None = None
     """The run that made the features, for a picture; where it lay then, if not given."""
     tiles: Location | None = None
     """The pack with the pixels of the contact sheet; where it lay when the features were made, if not

@@ -21,8 +21,8 @@ class BundleConfig(Settings):
 
     run: Location
     """Folder of a run, here or on S3; one that was fine-tuned brings its own head."""
-    out: Path
-    """Folder of the bundle."""
+    out: Location
+    """Folder of the bundle, here or on S3."""
     head: Path | None = None
     """The .json that swath probe wrote (probe-linear.json, probe-segmentation.json), or its name in RUN."""
     licence: Path | None = None
@@ -32,15 +32,15 @@ class BundleConfig(Settings):
 class VerifyConfig(Settings):
     """Compare every file of a bundle, or of the checkpoints of a run, with the hashes written beside it."""
 
-    path: Path
-    """Folder of a bundle or of a run."""
+    path: Location
+    """Folder of a bundle or of a run, here or on S3."""
 
 
 class PredictConfig(Settings):
     """Say what is where on scenes of any size: maps as Cloud-Optimised GeoTIFF, and a table of tiles."""
 
-    bundle: Path
-    """Folder of a bundle; one without a head gives features of tiles."""
+    bundle: Location
+    """Folder of a bundle, here or on S3; one without a head gives features of tiles."""
     scenes: Locations
     """Scenes, folders of scenes, or places on S3 (s3://bucket/prefix)."""
     out: Path

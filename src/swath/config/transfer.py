@@ -28,6 +28,7 @@ Fractions = Annotated[
     AfterValidator(_ascending),
 ]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many)]
+Places = Annotated[tuple[Location, ...], BeforeValidator(_one_or_many)]
 
 
 class EmbedConfig(Settings):
@@ -120,7 +121,7 @@ class LadderConfig(Settings):
 
     tiles: Location
     """Packed tiles with labels and a split."""
-    runs: Annotated[tuple[Location, ...], BeforeValidator(_one_or_many)] = ()
+    runs: Places = ()
     """Folders of runs, here or on S3."""
     weights: Paths = ()
     """Weights of photographs (.pth, .safetensors), as facebookresearch/dino or timm name them; they see red,
@@ -157,7 +158,7 @@ class ReportConfig(Settings):
     """Folder of a run, here or on S3."""
     tiles: Location | None = None
     """Packed tiles; those of the run where not given."""
-    out: Path | None = None
+    out: Location | None = None
     """The page; RUN/report.html where not given."""
-    ladder: Path | None = None
+    ladder: Location | None = None
     """The ladder.json to show; ladder/ladder.json beside the tiles where not given."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from swath.config import ReplayConfig
 from swath.data.loader import Batch, Loader
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
+from swath.location import location
 from swath.pretraining.bad_batches import NAME, read_bad_batches
 from swath.pretraining.dino import STUDENT_TEMP, Dino
 from swath.pretraining.method import Contrast, by_size
@@ -27,6 +29,7 @@ from swath.pretraining.trainer import Trainer
 from swath.results import Result
 from swath.runtime.checkpoint import read_checkpoint
 from swath.runtime.device import choose_device
+from swath.runtime.mirror import run_here
 from swath.runtime.ranks import joined
 from swath.runtime.retention import newest_first, step_of
 from swath.runtime.run import Run
@@ -62,9 +65,15 @@ def run(config: ReplayConfig) -> Replay:
         UsageError: no run is there, or it skipped no such step.
         DataError: the tiles are not those of the run.
     """
-    opened = Run.open(config.run)
-    line = _line(config)
-    store = TileStore(config.tiles or str(opened.config["tiles"]))
+    with run_here(config.run, newest=None) as folder:
+        return _replayed(config, folder)
+
+
+def _replayed(config: ReplayConfig, folder: Path) -> Replay:
+    """`folder` is that of the run, or a copy."""
+    opened = Run.open(folder)
+    line = _line(config, folder)
+    store = TileStore(config.tiles or location(str(opened.config["tiles"])))
     if store.digest != opened.asked["pack"]:
         raise DataError(f"{store.path} is not the pack that {config.run} was trained on; give it by --tiles")
     with joined(choose_device()) as ranks:
@@ -75,8 +84,8 @@ def run(config: ReplayConfig) -> Replay:
         return _take(trainer, batch, int(line["step"]), weights=weights, store=store)
 
 
-def _line(config: ReplayConfig) -> dict[str, Any]:
-    lines = read_bad_batches(config.run)
+def _line(config: ReplayConfig, folder: Path) -> dict[str, Any]:
+    lines = read_bad_batches(folder)
     chosen = [line for line in lines if config.step is None or line["step"] == config.step]
     if chosen:
         return chosen[-1]

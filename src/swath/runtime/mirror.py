@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from swath import storage
-from swath.copies import fetch_file, put_file
+from swath.copies import copy_of, fetch_file, put_file
 from swath.errors import DataError, MachineError, Stopped, UsageError
 from swath.files import disk_errors, folder_aside
 from swath.kinds import mistaken
@@ -72,8 +72,9 @@ def mirrored(out: Location) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def run_here(run: Location) -> Iterator[Path]:
-    """A run to be read: its folder, or a copy of that on S3; what a stage adds to the copy is put to S3.
+def run_here(run: Location, *, newest: int | None = 1) -> Iterator[Path]:
+    """A run to be read: its folder, or a copy of that on S3 with the `newest` checkpoints (None: all); what a
+    stage adds to the copy is put to S3.
 
     Raises:
         UsageError: there is no run on S3.
@@ -87,9 +88,8 @@ def run_here(run: Location) -> Iterator[Path]:
         raise UsageError(mistaken(run, "run"))
     steps = {name.split("/")[1] for name in names if name.startswith(f"{CHECKPOINTS}/step-")}
     whole = steps.intersection(head.checkpoints) if head else steps
-    with tempfile.TemporaryDirectory(prefix="swath-") as temporary:
-        folder = Path(temporary) / (run.name or run.bucket)
-        _fetch(run, folder, sorted(whole)[-1:])
+    with copy_of(run) as folder:
+        _fetch(run, folder, sorted(whole)[-(newest or 0) :])
         before = _stamps(folder)
         yield folder
         for name, stamp in _stamps(folder).items():

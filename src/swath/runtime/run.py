@@ -83,9 +83,8 @@ class Run:
 
     @property
     def address(self) -> Location:
-        """Where the run lies: on S3, where `path` is a copy for this while."""
-        stored = self.path / ADDRESS
-        return location(stored.read_text(encoding="utf-8")) if stored.is_file() else self.path
+        """Where the run lies, as `address_of` says."""
+        return address_of(self.path)
 
     @property
     def asked(self) -> dict[str, object]:
@@ -152,6 +151,12 @@ class Run:
         wait = "" if s["data_wait_share"] is None else f" ({s['data_wait_share']:.1%} waiting for data)"
         loss = "" if s["loss"] is None else f", loss {s['loss']:.4f}"
         return [f"{s['run']}: {s['steps']} steps, {s['samples']} samples{loss}{rate}{wait}"]
+
+
+def address_of(path: Path) -> Location:
+    """Where the run in a folder lies: on S3, where the folder is a copy for this while."""
+    stored = path / ADDRESS
+    return location(stored.read_text(encoding="utf-8")) if stored.is_file() else path
 
 
 def holds_run(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """A run on the 144 packed tiles of one scene, opened as the page's server opens it."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -52,13 +53,33 @@ def access():
 @pytest.fixture
 def stranger(explored, access):
     """A client that knows the address and nothing else."""
-    address = f"http://127.0.0.1:{PORT}"
-    with TestClient(make_app(explored, access), base_url=address, follow_redirects=False) as client:
+    with _client(explored, access) as client:
         yield client
 
 
 @pytest.fixture
 def client(stranger, access):
     """A client that opened the link."""
-    assert stranger.get(f"/?token={access.token}").status_code == 303
-    return stranger
+    return _let_in(stranger, access)
+
+
+@pytest.fixture
+def client_of(access):
+    """`client_of(run)`: as `client`, of the page of another run, until the block ends."""
+
+    @contextlib.contextmanager
+    def opened(run):
+        with _client(open_archive(run, None), access) as client:
+            yield _let_in(client, access)
+
+    return opened
+
+
+def _client(archive, access):
+    address = f"http://127.0.0.1:{PORT}"
+    return TestClient(make_app(archive, access), base_url=address, follow_redirects=False)
+
+
+def _let_in(client, access):
+    assert client.get(f"/?token={access.token}").status_code == 303
+    return client

@@ -9,12 +9,16 @@ of MANIFEST.json, with what the maker of the bundle says it is.
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swath import files
+from swath import files, storage
+from swath.copies import files_here, files_put
 from swath.errors import DataError, UsageError
 from swath.kinds import mistaken
+from swath.location import Location, S3Path
 from swath.runtime.tensor_file import write_hashed, write_tensors
 from swath.serve.bundle.description import FORMAT
 
@@ -22,37 +26,57 @@ DESCRIPTION, BACKBONE, HEAD = "bundle.json", "backbone.safetensors", "head.safet
 CARD, LICENCE, MANIFEST = "MODEL_CARD.md", "LICENSE", "MANIFEST.json"
 _NAMES = {DESCRIPTION, BACKBONE, HEAD, CARD, LICENCE}
 _NEEDED = _NAMES - {HEAD}
+_FILES = (*sorted(_NAMES), MANIFEST)
 _LARGEST_MANIFEST = 1 << 20
 
 Tensors = Mapping[str, Any]
 
 
-def write_bundle(path: Path, texts: Mapping[str, str], tensors: Mapping[str, Tensors]) -> None:
-    """Write files of text and of tensors, by name, to the new folder `path`, whole or not at all.
+@dataclass(frozen=True)
+class Written:
+    """What a bundle has become: its bytes, and the digest that stands for all of them."""
+
+    bytes: int
+    digest: str
+
+
+def write_bundle(path: Location, texts: Mapping[str, str], tensors: Mapping[str, Tensors]) -> Written:
+    """Write files of text and of tensors, by name, to the new folder `path`, whole or not at all; on S3 the
+    manifest last, without which it is none.
 
     Raises:
         UsageError: `path` exists.
-        MachineError: the disk is full or cannot be written.
+        MachineError: the disk is full or cannot be written; S3 cannot be reached, or refuses.
     """
-    with files.folder_aside(path) as aside:
+    files.check_is_free(path)
+    with files_put(path, last=MANIFEST) if isinstance(path, S3Path) else files.folder_aside(path) as aside:
         entries = {name: write_tensors(aside / name, named) for name, named in tensors.items()}
         entries |= {name: write_hashed(aside / name, text.encode()) for name, text in texts.items()}
         files.write_json(aside / MANIFEST, {"format": FORMAT, "files": entries})
+        return Written(sum(file.stat().st_size for file in aside.iterdir()), digest_of(aside))
 
 
-def is_bundle(path: Path) -> bool:
-    return (path / DESCRIPTION).is_file() or (path / MANIFEST).is_file()
+def is_bundle(path: Location) -> bool:
+    return storage.is_file(path / DESCRIPTION) or storage.is_file(path / MANIFEST)
+
+
+def bundle_here(path: Location) -> AbstractContextManager[Path]:
+    """The folder of a bundle to be read, or a copy of that on S3.
+
+    Raises:
+        UsageError: there is no bundle at `path`.
+    """
+    if not is_bundle(path):
+        raise UsageError(mistaken(path, "bundle"))
+    return files_here(path, _FILES)
 
 
 def read_bundle(path: Path) -> dict[str, bytes]:
     """The content of every file of a bundle, as it was written.
 
     Raises:
-        UsageError: there is no bundle at `path`.
         DataError: files are missing or changed; a line for each.
     """
-    if not is_bundle(path):
-        raise UsageError(mistaken(path, "bundle"))
     contents: dict[str, bytes] = {}
     wrong: list[str] = []
     for name, entry in _manifest(path).items():
@@ -71,9 +95,13 @@ def digest_of(path: Path) -> str:
     return files.sha256_of(path / MANIFEST)
 
 
-def strangers(path: Path) -> list[str]:
-    """Names of what lies in the folder beside the bundle's own files; `read_bundle` never looks at it."""
-    return sorted({entry.name for entry in path.iterdir()} - set(_manifest(path)) - {MANIFEST})
+def strangers(path: Location, contents: Mapping[str, bytes]) -> list[str]:
+    """Names of what lies in the folder beside what `read_bundle` reads, which never looks at it."""
+    if isinstance(path, S3Path):
+        there = {name.split("/")[0] for name in storage.list_files(path)}
+    else:
+        there = {entry.name for entry in path.iterdir()}
+    return sorted(there - set(contents) - {MANIFEST})
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Legend: N tiles, C bands, H x W pixels of a tile, D numbers a feature, K classes
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from swath.errors import DataError, UsageError
 from swath.features.backbone import FrozenBackbone
+from swath.location import S3Path, location
 from swath.models.vit import VisionTransformer
 from swath.models.weights import check_finite, load_backbone
 from swath.serve.bundle import folder
@@ -166,14 +167,19 @@ class Model:
             yield torch.cat([self.backbone.images(*tile_in(path, self.about.tiles)) for path in some])
 
 
-def load(path: str | PathLike[str]) -> Model:
-    """The model of the bundle at `path`, every byte of which is compared with its manifest first.
+def load(path: str | PathLike[str] | S3Path) -> Model:
+    """The model of the bundle at `path`, here or on S3, every byte of which is compared with its manifest
+    first.
 
     Raises:
         UsageError: there is no bundle at `path`.
         DataError: files are damaged, a line for each; or they do not fit together.
     """
-    where = Path(fspath(path))
+    with folder.bundle_here(path if isinstance(path, S3Path) else location(path)) as here:
+        return _loaded(here)
+
+
+def _loaded(where: Path) -> Model:
     contents = folder.read_bundle(where)
     try:
         about = Description.from_json(_parsed(contents[folder.DESCRIPTION]))

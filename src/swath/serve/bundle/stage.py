@@ -14,7 +14,7 @@ from swath.errors import SwathError, UsageError
 from swath.features.backbone import open_backbone
 from swath.features.content import Content
 from swath.files import check_is_free
-from swath.location import absolute, location
+from swath.location import Location, absolute, location
 from swath.models.weights import described
 from swath.results import Result
 from swath.runtime.checkpoint import Checkpoint
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class BundleResult(Result):
     """The folder, what it holds, and the digest that stands for all its bytes."""
 
-    out: Path
+    out: Location
     network: str
     bands: tuple[str, ...]
     gsd_m: float | None
@@ -103,7 +103,7 @@ def _written(
         folder.LICENCE: licence_text(about) if config.licence is None else _licence(config.licence),
     }
     files = {folder.BACKBONE: tensors} | ({folder.HEAD: head.tensors} if head else {})
-    folder.write_bundle(config.out, texts, files)
+    written = folder.write_bundle(config.out, texts, files)
     return BundleResult(
         out=config.out,
         network=described(tensors),
@@ -113,8 +113,8 @@ def _written(
         dim=about.dim,
         task=about.head.task if about.head else None,
         class_names=about.head.class_names if about.head else (),
-        bytes=sum(path.stat().st_size for path in config.out.iterdir()),
-        digest=folder.digest_of(config.out),
+        bytes=written.bytes,
+        digest=written.digest,
     )
 
 

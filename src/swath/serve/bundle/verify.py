@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath import storage
 from swath.config import VerifyConfig
 from swath.errors import DataError, UsageError
+from swath.location import Location
 from swath.models.weights import check_finite
 from swath.results import Result
 from swath.runtime.checkpoint import digest, read_checkpoint
+from swath.runtime.mirror import run_here
 from swath.runtime.retention import newest_first
 from swath.runtime.run import Run
 from swath.serve.bundle import folder
@@ -18,7 +21,7 @@ from swath.serve.bundle.model import load
 class VerifyResult(Result):
     """What was looked at; `digest` stands for all bytes of a bundle, or of the newest checkpoint of a run."""
 
-    path: Path
+    path: Location
     kind: str
     files: int
     bytes: int
@@ -34,21 +37,24 @@ def run(config: VerifyConfig) -> VerifyResult:
         DataError: files that are missing, changed or strange; a line for each.
     """
     if folder.is_bundle(config.path):
-        return _bundle(config.path)
-    if not (config.path / "config.yaml").is_file():
+        with folder.bundle_here(config.path) as here:
+            return _bundle(here, config.path)
+    if not storage.is_file(config.path / "config.yaml"):
         raise UsageError(f"{config.path} is neither a bundle nor a run; give the folder of one")
-    return _run(config.path)
+    with run_here(config.path, newest=None) as here:
+        return _run(here, config.path)
 
 
-def _bundle(path: Path) -> VerifyResult:
-    contents = folder.read_bundle(path)
-    strange = folder.strangers(path)
+def _bundle(here: Path, path: Location) -> VerifyResult:
+    """`here` is the folder `path`, or a copy, which has no strangers."""
+    contents = folder.read_bundle(here)
+    strange = folder.strangers(path, contents)
     if strange:
         raise DataError(
             f"{path} holds what was not bundled: {', '.join(strange[:5])}. swath reads none of it; remove it "
             "before you pass the bundle on."
         )
-    model = load(path)
+    model = load(here)
     return VerifyResult(
         path=path,
         kind="bundle",
@@ -59,8 +65,8 @@ def _bundle(path: Path) -> VerifyResult:
     )
 
 
-def _run(path: Path) -> VerifyResult:
-    found = newest_first(Run.open(path).checkpoints)
+def _run(here: Path, path: Location) -> VerifyResult:
+    found = newest_first(Run.open(here).checkpoints)
     if not found:
         raise DataError(f"{path} has no checkpoint yet; let `swath pretrain` run to its first save")
     wrong: list[str] = []

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from swath.config import ExploreConfig
 from swath.errors import MachineError
+from swath.location import Location
 from swath.results import Result
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 from swath.serve.explore.access import Access
 from swath.serve.explore.archive import open_archive
@@ -23,7 +25,7 @@ class ExploreResult(Result):
     """What was shown, where labels are, and the signal that ended it."""
 
     tiles: int
-    labels: tuple[Path, ...]
+    labels: tuple[Location, ...]
     stopped_by: str | None
 
 
@@ -35,7 +37,13 @@ def run(config: ExploreConfig) -> ExploreResult:
         DataError: tiles are missing, damaged or do not fit; the run has no whole checkpoint.
         MachineError: the port is taken, FastAPI is not installed, or the disk is full.
     """
-    opened = Run.open(config.run)
+    with run_here(config.run) as folder:
+        return _explored(config, folder)
+
+
+def _explored(config: ExploreConfig, folder: Path) -> ExploreResult:
+    """`folder` is that of the run, or a copy."""
+    opened = Run.open(folder)
     with listen(config.host, config.port) as listener:
         port = int(listener.getsockname()[1])
         names = frozenset({config.host.lower(), socket.gethostname().lower()})
@@ -48,7 +56,8 @@ def run(config: ExploreConfig) -> ExploreResult:
             signal = server.wait()
     if signal is None:
         raise MachineError("the page's server ended by itself; --debug and the lines above say more")
-    labels = tuple(sorted((opened.path / FOLDER).glob("*.parquet")))
+    marked = sorted(path.name for path in (folder / FOLDER).glob("*.parquet"))
+    labels = tuple(config.run / FOLDER / name for name in marked)
     return ExploreResult(tiles=len(archive), labels=labels, stopped_by=signal)
 
 

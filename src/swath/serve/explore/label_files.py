@@ -14,8 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from swath import storage
+from swath.copies import put_file
 from swath.errors import UsageError
 from swath.files import file_aside
+from swath.location import Location, S3Path
+from swath.runtime.run import address_of
 
 FOLDER = "labels"
 _NAME = re.compile(r"\w(?:[\w -]{0,62}\w)?")
@@ -61,10 +65,13 @@ def check_label(name: str) -> None:
 
 
 class LabelFolder:
-    """The label files of a run; `ids` and `geometry` (WKB or None) of its tiles by row number."""
+    """The label files of a run; `ids` and `geometry` (WKB or None) of its tiles by row number.
+
+    Those of a run on S3, of which `run` is a copy, are put there too.
+    """
 
     def __init__(self, run: Path, ids: Sequence[str], geometry: Sequence[bytes | None]) -> None:
-        self.path = run / FOLDER
+        self.path, self._address = run / FOLDER, address_of(run) / FOLDER
         self._ids, self._geometry = ids, geometry
 
     def file(self, label: str) -> Path:
@@ -76,17 +83,34 @@ class LabelFolder:
         """Write both files whole; without any marks take them away.
 
         Raises:
-            MachineError: the disk is full or cannot be written; the files that were there stay.
+            MachineError: the disk is full or cannot be written, and the files that were there stay; or S3
+                cannot be reached.
         """
         path = self.file(marks.label)
-        if not marks.rows:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".csv").unlink(missing_ok=True)
+        table = path.with_suffix(".csv")
+        if marks.rows:
+            with file_aside(path) as aside:
+                pq.write_table(self._table(marks), aside)
+            with file_aside(table) as aside:
+                aside.write_text(self.csv(marks), encoding="utf-8")
+        for file in (path, table):
+            if not marks.rows:
+                file.unlink(missing_ok=True)
+            self._put(file)
+
+    def address(self, label: str) -> Location:
+        """Where the GeoParquet file of a label lies for who comes later."""
+        return self._address / self.file(label).name
+
+    def _put(self, file: Path) -> None:
+        """What is marked by hand is not left to the end of the page."""
+        there = self._address / file.name
+        if not isinstance(there, S3Path):
             return
-        with file_aside(path) as aside:
-            pq.write_table(self._table(marks), aside)
-        with file_aside(path.with_suffix(".csv")) as aside:
-            aside.write_text(self.csv(marks), encoding="utf-8")
+        if file.exists():
+            put_file(file, there)
+        else:
+            storage.remove(there)
 
     def csv(self, marks: Marks) -> str:
         """The same as text."""

@@ -3,13 +3,13 @@
 import shlex
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.errors import UsageError
+from swath.location import Location
 from swath.pages.pictures import column
 from swath.serve.explore.archive import Archive
 from swath.serve.explore.example_probe import ExampleProbe
@@ -48,7 +48,7 @@ class Session:
         return {**self._described(marks), "seconds": round(seconds, 3)}, scores
 
     def _described(self, marks: Marks) -> dict[str, Any]:
-        path = self.folder.file(marks.label)
+        path = self.folder.address(marks.label)
         return {
             "label": marks.label,
             "positive": list(marks.positive),
@@ -57,7 +57,7 @@ class Session:
             "command": self._command(path),
         }
 
-    def _command(self, labels: Path) -> str:
+    def _command(self, labels: Location) -> str:
         """Index the same tiles again, with these labels."""
         info = self._archive.store.info
         words = ["swath", "index", str(info.get("root") or "SOURCE")]

@@ -1,13 +1,14 @@
 """Stage: features -> the tiles most like one tile, place or picture, or groups of near duplicates."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swath.config import SearchConfig
+from swath.copies import file_here
 from swath.features.table import Rows
+from swath.location import Location
 from swath.serve.search.archive import Archive
 from swath.serve.search.duplicates import near_duplicates
 from swath.serve.search.files import check_outputs, write_table
@@ -28,7 +29,12 @@ def run(config: SearchConfig) -> SearchResult | DuplicatesResult:
         DataError: the features are damaged or of another version; a picture does not fit the run.
         MachineError: the disk is full, or another process makes the index.
     """
-    archive = Archive(config.features, exact=config.exact)
+    with file_here(config.features) as features:
+        keeps_index = features == config.features
+        return _searched(config, Archive(features, exact=config.exact, keeps_index=keeps_index))
+
+
+def _searched(config: SearchConfig, archive: Archive) -> SearchResult | DuplicatesResult:
     allowed = allowed_rows(archive, config)
     if config.like is None:
         return _duplicates(archive, allowed, config)
@@ -76,7 +82,7 @@ def _found(
 
 
 def _write_sheet(
-    path: Path, pixels: ArchivePixels, query: Query, rows: Rows, found: list[dict[str, Any]]
+    path: Location, pixels: ArchivePixels, query: Query, rows: Rows, found: list[dict[str, Any]]
 ) -> None:
     asked = pixels.of_picture(query.picture) if query.picture else pixels.of_rows(np.asarray([query.row]))[0]
     cells = [

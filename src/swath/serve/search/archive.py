@@ -23,23 +23,25 @@ class Archive:
     """The tiles of a features file, by row number.
 
     From a million tiles on their nearest are found by an index on the disk, unless all are to be compared
-    (`exact`).
+    (`exact`) or there is no place to keep one (`keeps_index`).
 
     Raises:
         DataError: `path` holds no features, those of another version, or is damaged.
         UsageError: `exact` makes no difference.
     """
 
-    def __init__(self, path: Path, *, exact: bool = False) -> None:
+    def __init__(self, path: Path, *, exact: bool = False, keeps_index: bool = True) -> None:
         self.path = path
         self.about = about(path)
         self.tiles = tile_columns(path)
         self._exact = ExactIndex(path, tiles=len(self.tiles), dim=self.about.dim)
-        self._is_exact = exact or len(self) < APPROXIMATE_FROM
-        if exact and len(self) < APPROXIMATE_FROM:
+        is_small = len(self) < APPROXIMATE_FROM
+        self._is_exact = exact or is_small or not keeps_index
+        if exact and (is_small or not keeps_index):
+            where = f"below {APPROXIMATE_FROM:,}" if is_small else "on S3"
             raise UsageError(
-                f"--exact would change nothing: {path} has {len(self):,} tiles, and below "
-                f"{APPROXIMATE_FROM:,} every one is compared; leave it out"
+                f"--exact would change nothing: {path} has {len(self):,} tiles, and {where} every one is "
+                "compared; leave it out"
             )
 
     def __len__(self) -> int:

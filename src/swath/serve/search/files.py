@@ -1,7 +1,6 @@
 """What was found as files that others open: GeoJSON and GeoParquet, the kind by the name's ending."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import geopandas
@@ -11,12 +10,13 @@ import shapely
 from swath.errors import UsageError
 from swath.features.table import Rows
 from swath.files import check_output, file_aside
+from swath.location import Location
 from swath.serve.search.archive import Archive
 
 _BEGINS = {".png": b"\x89PNG", ".geojson": b"{", ".parquet": b"PAR1"}
 
 
-def check_outputs(paths: tuple[Path, ...], archive: Archive) -> None:
+def check_outputs(paths: tuple[Location, ...], archive: Archive) -> None:
     """Refuse at once what could not be written in the end.
 
     Raises:
@@ -30,7 +30,7 @@ def check_outputs(paths: tuple[Path, ...], archive: Archive) -> None:
         check_output(path, begins=_BEGINS[path.suffix])
 
 
-def write_table(path: Path, archive: Archive, rows: Rows, found: list[dict[str, Any]]) -> None:
+def write_table(path: Location, archive: Archive, rows: Rows, found: list[dict[str, Any]]) -> None:
     """Write tiles with their similarities, in order, with their footprints (WGS 84)."""
     shapes = shapely.from_wkb(archive.tiles["geometry"].take(np.asarray(rows)).to_pylist())
     with file_aside(path) as aside:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from swath import storage
+from swath.copies import file_here
 from swath.data.bands import TileFormat
 from swath.data.normalize import to_unit
 from swath.data.raster import RasterInfo, inspect, read_window
@@ -16,7 +18,8 @@ from swath.errors import DataError, UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.features.content import Content
 from swath.features.table import About, Values
-from swath.location import location
+from swath.location import Location, location
+from swath.runtime.mirror import run_here
 from swath.runtime.run import Run
 from swath.serve.bundle.pixels import grouped
 
@@ -35,7 +38,7 @@ class Picture:
         return to_unit(self.groups, self.given)
 
 
-def embed_picture(path: Path, about: About, *, run: Path | None) -> tuple[Values, Picture]:
+def embed_picture(path: Location, about: About, *, run: Location | None) -> tuple[Values, Picture]:
     """(D,) feature of the middle of a picture, and its pixels; `run` where not the one that `about` names.
 
     Raises:
@@ -48,22 +51,24 @@ def embed_picture(path: Path, about: About, *, run: Path | None) -> tuple[Values
     if about.origin.scale == "tiles":
         seen = TileStore(location(about.tiles)).format
         backbone = backbone.for_other_data(seen, where=about.tiles)
-    picture = Picture(*grouped(_middle(path, seen), seen))
+    with file_here(path) as local:
+        picture = Picture(*grouped(_middle(local, seen), seen))
     return backbone.features(picture.groups, picture.given)[0].numpy(), picture
 
 
-def _backbone_of(about: About, run: Path | None) -> FrozenBackbone:
+def _backbone_of(about: About, run: Location | None) -> FrozenBackbone:
     origin = about.origin
-    where = run or (Path(about.run) if about.run else None)
+    where = run or (location(about.run) if about.run else None)
     if where is None or origin.tokens not in {"cls", "mean", "both"}:
         raise UsageError(
             f"these features were made without a run ({origin.weights}), so a picture cannot be embedded "
             "like them; give --like the id of a tile, or LON,LAT"
         )
-    if run is None and not where.is_dir():
+    if run is None and not storage.is_folder(where):
         raise UsageError(f"the run that made these features is no longer at {where}; say where: --run RUN")
     content = Content(origin.tokens, origin.blocks)  # type: ignore[arg-type] # checked above
-    backbone = open_backbone(Run.open(where), whose=origin.weights, content=content)
+    with run_here(where) as folder:
+        backbone = open_backbone(Run.open(folder), whose=origin.weights, content=content)
     if backbone.weights.checkpoint != origin.checkpoint:
         raise DataError(
             f"{where} has checkpoint {backbone.weights.checkpoint[:12]} (step {backbone.weights.step}); "

@@ -3,14 +3,15 @@
 import logging
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyproj
 import shapely
 
+from swath import storage
 from swath.errors import DataError, UsageError
 from swath.features.table import Values
+from swath.location import Location, location
 from swath.serve.search.archive import Archive
 from swath.serve.search.picture import Picture, embed_picture
 
@@ -32,7 +33,7 @@ class Query:
     picture: Picture | None = None
 
 
-def read_query(like: str, archive: Archive, *, run: Path | None) -> Query:
+def read_query(like: str, archive: Archive, *, run: Location | None) -> Query:
     """`like` is the id of a tile, LON,LAT, or a picture, which `run` embeds.
 
     Raises:
@@ -41,9 +42,11 @@ def read_query(like: str, archive: Archive, *, run: Path | None) -> Query:
     """
     point = _POINT.fullmatch(like)
     is_tile = archive.holds(like)
-    if not is_tile and not point and (Path(like).is_file() or Path(like).suffix.lower() in _PICTURES):
-        feature, picture = embed_picture(Path(like), archive.about, run=run)
-        return Query(feature, like, picture=picture)
+    if not is_tile and not point:
+        file = location(like)
+        if file.suffix.lower() in _PICTURES or storage.is_file(file):
+            feature, picture = embed_picture(file, archive.about, run=run)
+            return Query(feature, like, picture=picture)
     if run is not None:
         raise UsageError(f"--run is for pictures, and {like} is none; leave it out")
     if point and not is_tile:

@@ -1,9 +1,9 @@
 """What a search returns: tables for a reader, plain values for a program."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from swath.location import Location
 from swath.results import Result
 
 _COLUMNS = ("id", "similarity", "split", "labels", "acquired", "lon", "lat")
@@ -17,7 +17,7 @@ class SearchResult(Result):
     search. `seconds` is of the search alone, once the index is open.
     """
 
-    features: Path
+    features: Location
     like: str
     tiles: int
     searched: int
@@ -25,7 +25,7 @@ class SearchResult(Result):
     method: str
     recall: float | None
     seconds: float
-    out: tuple[Path, ...]
+    out: tuple[Location, ...]
 
     def lines(self) -> list[str]:
         """A table, one line a tile."""
@@ -45,7 +45,7 @@ class DuplicatesResult(Result):
     by bit (their checksums are). Within a group tiles are linked by `threshold`, directly or through others.
     """
 
-    features: Path
+    features: Location
     tiles: int
     threshold: float
     pairs: int

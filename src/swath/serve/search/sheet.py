@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from swath.files import file_aside
+from swath.location import Location
 from swath.pages.pictures import Rgb, at_most
 
 _SIDE_PX, _GAP_PX, _CAPTION_PX, _COLUMNS, _DPI = 128, 10, 34, 10, 100
@@ -25,7 +25,7 @@ class Cell:
     words: str
 
 
-def write_sheet(path: Path, query: Cell, found: Sequence[Cell], *, title: str) -> None:
+def write_sheet(path: Location, query: Cell, found: Sequence[Cell], *, title: str) -> None:
     """Write a PNG, ten tiles a row; the query comes first, in a frame."""
     cells = [query, *found]
     columns = min(_COLUMNS, len(cells))

@@ -19,9 +19,11 @@ from swath.errors import UsageError
 from swath.features.backbone import FrozenBackbone, open_backbone
 from swath.features.unseen import check_unseen
 from swath.files import write_json
+from swath.location import Location
 from swath.results import Result
 from swath.runtime.checkpoint import load_newest
 from swath.runtime.device import choose_device, choose_precision
+from swath.runtime.mirror import mirrored, run_here, work_folder
 from swath.runtime.run import Run, check_same, claim
 from swath.transfer.finetune.labels import LabelTask
 from swath.transfer.finetune.loop import Loop
@@ -47,7 +49,7 @@ class FinetuneResult(Result):
     scores: dict[str, dict[str, Any]]
     gain_over_frozen: dict[str, list[float]]
     digests: dict[str, str]
-    out: Path
+    out: Location
 
     def lines(self) -> list[str]:
         """The table for a reader."""
@@ -76,8 +78,14 @@ def run(config: FinetuneConfig) -> FinetuneResult:
         TrainingError: the loss is not finite, step after step.
         MachineError, Stopped: as in pretraining; what is saved stays saved.
     """
-    store = TileStore(config.tiles)
-    start = Run.open(config.run)
+    with run_here(config.run) as folder, mirrored(config.out):
+        return _run(config, folder)
+
+
+def _run(config: FinetuneConfig, folder: Path) -> FinetuneResult:
+    """`folder` is that of the run to begin with, or a copy."""
+    store, out = TileStore(config.tiles), work_folder(config.out)
+    start = Run.open(folder)
     backbone = open_backbone(start)
     backbone.check_fits(store.format, where=str(store.path))
     check_unseen(start, backbone, store)
@@ -85,26 +93,26 @@ def run(config: FinetuneConfig) -> FinetuneResult:
         "pack": store.digest,
         "checkpoint": backbone.weights.checkpoint,
     }
-    with claim(config.out) as exists:
-        found = Run.open(config.out) if exists else None
+    with claim(out) as exists:
+        found = Run.open(out) if exists else None
         if found is not None:
-            check_same(found.asked, asked, run=config.out, safe_keys=FREE_TO_CHANGE)
-        task = _task(config, store, backbone)
+            check_same(found.asked, asked, run=out, safe_keys=FREE_TO_CHANGE)
+        task = _task(config, store, backbone, folder)
         recipe = FinetuneRecipe.model_validate(found.recipe) if found else _resolve(config, task, backbone)
         if found is None:
             task.begin()
             resolved = {"tiles": str(config.tiles), "recipe": recipe.model_dump(), "asked": asked}
-            found = Run.create(config.out, resolved, command=command_line("finetune", config))
-            task.save_frozen(config.out / "frozen.safetensors")
+            found = Run.create(out, resolved, command=command_line("finetune", config))
+            task.save_frozen(out / "frozen.safetensors")
         else:
-            task.load_frozen(config.out / "frozen.safetensors")
+            task.load_frozen(out / "frozen.safetensors")
         trainer = Trainer(recipe, task, tile_format=backbone.trained)
         loop = Loop(trainer, found, store, state=_checkpoint_state(backbone, store, task))
         loop.go(load_newest(found.checkpoints), save_every=config.save_every)
         return _finish(config, task, trainer, backbone)
 
 
-def _task(config: FinetuneConfig, store: TileStore, backbone: FrozenBackbone) -> Task:
+def _task(config: FinetuneConfig, store: TileStore, backbone: FrozenBackbone, run: Path) -> Task:
     held = [name for name, is_held in _held(store).items() if is_held]
     if not held:
         raise UsageError(f"{store.path} holds neither labels nor masks; fine-tuning needs one of them")
@@ -114,7 +122,7 @@ def _task(config: FinetuneConfig, store: TileStore, backbone: FrozenBackbone) ->
     if chosen not in held:
         raise UsageError(f"{store.path} holds no {chosen}, only {held[0]}: use --task {held[0]}")
     if chosen == "labels":
-        return LabelTask(store, backbone, features=config.run / "features.parquet", seed=config.seed)
+        return LabelTask(store, backbone, features=run / "features.parquet", seed=config.seed)
     return MaskTask(store, backbone, seed=config.seed)
 
 
@@ -165,7 +173,7 @@ def _finish(config: FinetuneConfig, task: Task, trainer: Trainer, backbone: Froz
         digests={"checkpoint": backbone.weights.checkpoint, "pack": task.pack},
         out=config.out / "finetune.json",
     )
-    write_json(result.out, result.to_json())
+    write_json(work_folder(config.out) / "finetune.json", result.to_json())
     return result
 
 

@@ -1,10 +1,14 @@
 """Stage: run -> report.html and MODEL_CARD.md, for a colleague who has neither swath nor the data."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from swath import storage
 from swath.config import ReportConfig
+from swath.copies import files_put
 from swath.data.bands import TileFormat
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
@@ -43,14 +47,24 @@ def run(config: ReportConfig) -> ReportResult:
         DataError: the tiles are missing or damaged, or are not of the kind that the run was trained on.
         MachineError: the disk is full.
     """
-    if config.ladder and not config.ladder.exists():
+    if config.ladder and not storage.is_file(config.ladder):
         raise UsageError(
             f"{config.ladder} is not there; make it with: swath ladder TILES --runs {config.run}"
         )
-    with run_here(config.run) as folder:
-        size = _write(_open(config, folder), config.out or folder / _PAGE)
+    with run_here(config.run) as folder, _here(config.out or folder / _PAGE) as local:
+        size = _write(_open(config, folder, local.parent), local)
     out = config.out or config.run / _PAGE
     return ReportResult(out=out, bytes=size, model_card=out.with_name(_CARD))
+
+
+@contextlib.contextmanager
+def _here(page: Location) -> Iterator[Path]:
+    """The page to write, with what lies beside it; one on S3 is made here, and then put there."""
+    if isinstance(page, Path):
+        yield page
+        return
+    with files_put(page.parent, last=page.name) as folder:
+        yield folder / page.name
 
 
 def _write(inputs: Inputs, out: Path) -> int:
@@ -68,7 +82,7 @@ def _write(inputs: Inputs, out: Path) -> int:
     return out.stat().st_size
 
 
-def _open(config: ReportConfig, folder: Path) -> Inputs:
+def _open(config: ReportConfig, folder: Path, beside: Path) -> Inputs:
     opened = Run.open(folder)
     stored = opened.config.get("tiles")
     if config.tiles is None and not isinstance(stored, str):
@@ -84,8 +98,8 @@ def _open(config: ReportConfig, folder: Path) -> Inputs:
         leaks=read_leaks(store),
         backbone=backbone,
         features=folder / "features.parquet",
-        ladder=config.ladder or Path(str(store.path)).with_name("ladder") / "ladder.json",
-        beside=(config.out or folder / _PAGE).parent,
+        ladder=config.ladder or store.path.with_name("ladder") / "ladder.json",
+        beside=beside,
     )
 
 

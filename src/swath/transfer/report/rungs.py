@@ -1,11 +1,13 @@
 """The ladder and the label-efficiency curve in the report, their figures saved beside the page."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from swath import storage
 from swath.errors import DataError
-from swath.files import read_json
+from swath.location import Location
 from swath.pages.markup import element, join
 from swath.pages.page import Section, missing
 from swath.transfer.baselines import PRETRAINED
@@ -17,16 +19,16 @@ from swath.transfer.report.facts import Row
 log = logging.getLogger(__name__)
 
 
-def read_ladder(path: Path, *, pack: str) -> Row | None:
+def read_ladder(path: Location, *, pack: str) -> Row | None:
     """What swath ladder wrote; None where there is none, or where it is of other tiles (the log says so).
 
     Raises:
         DataError: the file is not JSON.
     """
-    if not path.exists():
+    if not storage.is_file(path):
         return None
     try:
-        found: Row = read_json(path)
+        found: Row = json.loads(storage.read_bytes(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}). Make it again with swath ladder.") from error
     if (found.get("digests") or {}).get("pack") != pack:

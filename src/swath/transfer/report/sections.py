@@ -10,6 +10,7 @@ from swath.errors import DataError
 from swath.features.backbone import FrozenBackbone
 from swath.features.table import Origin, origin_of, read_features
 from swath.geography.leaks import Leaks
+from swath.location import Location
 from swath.pages.maps import atlas, scene_map
 from swath.pages.markup import Markup
 from swath.pages.mosaic import Boxes, Canvas, ground_boxes, lay_out, paint, sheet
@@ -48,7 +49,7 @@ class Inputs:
     leaks: Leaks | None
     backbone: FrozenBackbone | None
     features: Path
-    ladder: Path
+    ladder: Location
     beside: Path
 
 
