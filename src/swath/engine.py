@@ -7,6 +7,7 @@ yields arrives in the order of the parts, so a result does not depend on where i
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -181,7 +182,10 @@ def _here(stack: contextlib.ExitStack) -> dict[str, Any]:
 
 def _connect(ray: Any, where: dict[str, Any]) -> None:
     try:
-        with warnings.catch_warnings():  # the processes that ray forks become other programs at once
+        with (
+            _own_sigterm(),
+            warnings.catch_warnings(),
+        ):  # the processes that ray forks become other programs at once
             warnings.filterwarnings("ignore", "lance is not fork-safe", UserWarning)
             ray.init(**where, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ImportError, OSError, ValueError) as error:
@@ -189,6 +193,17 @@ def _connect(ray: Any, where: dict[str, Any]) -> None:
             f"no cluster of ray at {where['address']}: {_first_line(error)}. "
             "Set RAY_ADDRESS to one, or leave out --engine ray."
         ) from error
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the handler that the command line has set: ray's own ends the process with code 15 at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and signal.getsignal(signal.SIGTERM) is not before:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _first_line(error: Exception) -> str:

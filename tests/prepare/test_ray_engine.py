@@ -123,6 +123,40 @@ def test_an_index_equals_that_of_one_process(tiles, tmp_path):
     assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
 
 
+_PACK_THAT_WAITS = """
+import sys, time
+from swath import cli, engine
+
+result = engine._Ray._result
+
+def result_and_wait(*given):
+    yield from result(*given)
+    print("half-way", flush=True)
+    time.sleep(100)
+
+engine._Ray._result = result_and_wait
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_sigterm_ends_a_stage_in_one_line_and_leaves_nothing_behind(tiles, tmp_path):
+    before = folders()
+    words = ["pack", str(tiles), "--out", str(tmp_path / "out" / "t.lance"), "--engine", "ray", "--quiet"]
+    command = [sys.executable, "-c", _PACK_THAT_WAITS, *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=without_ray()
+    ) as process:
+        assert process.stdout.readline() == "half-way\n"
+        assert list((tmp_path / "out").iterdir())
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert errors.splitlines()[-1] == "swath: stopped by Ctrl-C or SIGTERM; nothing half-written is left"
+    assert not list((tmp_path / "out").iterdir())
+    assert folders() == before
+
+
 def settings_of(flags):
     pairs = zip(flags[::2], flags[1::2], strict=True)
     return {flag[2:].replace("-", "_"): int(value) if value.isdigit() else value for flag, value in pairs}
@@ -138,10 +172,13 @@ def test_a_cluster_of_our_own_listens_on_loopback_alone_and_ends_with_its_proces
         "_, alive = psutil.wait_procs(family, timeout=20)\n"
         "assert not alive, alive\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     before = folders()
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, env=without_ray(), timeout=120)
     assert folders() == before
+
+
+def without_ray():
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 def folders():
