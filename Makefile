@@ -30,10 +30,10 @@ test: setup  ## the test suite
 cloud-test: setup .tools/toolkit/.ready .tools/sdk/.ready  ## jobs as AWS's own toolkit and SDK run them, and S3 that fails
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cloud tests
 
-# Independent clients of our entry, each in an environment of its own; pinned beside the tests that use them.
+# Independent clients of our entry, each in an environment of its own; pinned and hashed beside the tests that use them.
 .tools/%/.ready: tests/launch/clients/%.txt | setup
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/$*
-	$(BIN)/uv pip sync --quiet --python .tools/$*/bin/python $<
+	$(BIN)/uv pip sync --quiet --require-hashes --python .tools/$*/bin/python $<
 	touch $@
 
 check: setup  ## lint, types, the rules of the house
@@ -66,10 +66,10 @@ bench: setup  ## speed and accuracy on real data: make bench DATA=/folder/of/arc
 soak: setup  ## trainings through random faults must end as without them (SOAK=20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(SOAK)
 
-PIN := $(BIN)/uv pip compile --universal --no-emit-index-url --python-version 3.11 --quiet
+PIN := $(BIN)/uv pip compile --universal --no-emit-index-url --generate-hashes --python-version 3.11 --quiet
 
 lock: setup  ## pin again what pyproject.toml asks for, and the clients of cloud-test
-	$(PIN) --generate-hashes --all-extras pyproject.toml -o requirements.lock
+	$(PIN) --all-extras pyproject.toml -o requirements.lock
 	for name in toolkit sdk; do $(PIN) --no-annotate --no-header tests/launch/clients/$$name.in -o tests/launch/clients/$$name.txt; done
 
 clean:  ## remove what set-up and demo made
