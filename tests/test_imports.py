@@ -31,7 +31,7 @@ BELOW = {
     "pages": {"data", "geography"},
     "geography": set(),
     "prepare": {"config", "runtime", "data", "datasets", "geography", "pages"},
-    "augment": {"data.bands"},
+    "augment": {"data.bands", "data.line_filter"},
     "models": set(),
     "scores": set(),
     "features": {"runtime", "data", "models", "scores"},

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from swath.data.bands import BandGroup, TileFormat
-from swath.data.normalize import standardize, to_unit
+from swath.data.normalize import resized, standardize, to_unit
 
 TWO_GROUPS = TileFormat(
     bands=("B04", "B11", "B02"),
@@ -63,6 +64,15 @@ def test_standardize_subtracts_the_mean_and_divides_by_the_std_of_each_band():
     found = standardize(unit, TWO_GROUPS)
     for channel, (mean, std) in enumerate(zip(TWO_GROUPS.mean, TWO_GROUPS.std, strict=True)):
         assert torch.allclose(found[:, channel], (unit[:, channel] - mean) / std)
+
+
+@pytest.mark.parametrize(("sides", "side_px"), [((120, 120), 112), ((9, 20), 16), ((60, 33), 112)])
+def test_images_are_resized_as_torch_does_it(sides, side_px):
+    unit = torch.rand(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    unit[:, :, 2:] = unit[:, :, 2:].round()  # sharp edges, where bicubic weights overshoot
+    torchs = F.interpolate(unit, size=(side_px, side_px), mode="bicubic", antialias=True)
+    assert torchs.max() > 1
+    assert (resized(unit, side_px) - torchs.clamp(0, 1)).abs().max() <= 1e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

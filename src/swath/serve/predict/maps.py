@@ -12,26 +12,20 @@ from typing import Any, Self
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
-import torch
 from rasterio import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
-from torch import Tensor
 
 from swath.data.raster import gdal_ready
 from swath.data.windows import PixelGrid
 from swath.serve.bundle.description import HeadFacts
 from swath.serve.predict.cog import CogWriter
 from swath.serve.predict.halving import NODATA, mean_of_four, most_of_four
-from swath.serve.predict.mosaic import Done
+from swath.serve.predict.mosaic import Done, Floats
+from swath.serve.predict.speaking import LEVELS, NONE, speak
 
-NONE = 254
-LEVELS = 200
 _SIDE = 512
 _COLOURS = [tuple(round(255 * part) for part in colour) for colour in mpl.colormaps["tab20"](range(20))]
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class MapWriter:
@@ -45,11 +39,12 @@ class MapWriter:
     def __enter__(self) -> Self:
         return self
 
-    def write(self, done: Done) -> Tensor:
+    def write(self, done: Done) -> Floats:
         """Write a strip; gives back its probabilities (K, h, W)."""
-        found = probabilities_of(done.decisions, self._task)
-        classes = classes_of(found, self._task)
-        levels = (found * LEVELS).round_().to(torch.uint8).numpy()
+        found = done.decisions
+        classes = np.empty(found.shape[1:], np.uint8)
+        levels = np.empty(found.shape, np.uint8)
+        speak(found, classes, levels, self._task == "multilabel")
         if done.blank.any():
             classes[done.blank] = NODATA
             levels[:, done.blank] = NODATA
@@ -66,23 +61,6 @@ class MapWriter:
     ) -> None:
         self._classes.close()
         self._levels.close()
-
-
-def probabilities_of(decisions: Tensor, task: str) -> Tensor:
-    """(K, h, W) decisions -> probabilities."""
-    return decisions.sigmoid() if task == "multilabel" else decisions.softmax(dim=0)
-
-
-def classes_of(probabilities: Tensor, task: str) -> Bytes:
-    """(h, W) the likeliest class; NONE where several are possible and none is above 0.5."""
-    # A third of the time of torch's argmax over the first axis: there the first of the largest is sought.
-    best = probabilities.amax(dim=0)
-    backwards = torch.arange(len(probabilities), 0, -1, dtype=torch.uint8)[:, None, None]  # K .. 1
-    first = ((probabilities == best) * backwards).amax(dim=0)
-    found: Bytes = (len(probabilities) - first).numpy()
-    if task == "multilabel":
-        found[(best <= 0.5).numpy()] = NONE
-    return found
 
 
 def _class_template(facts: HeadFacts, grid: PixelGrid) -> bytes:

@@ -1,8 +1,10 @@
 """What a head says of overlapping windows, put together to one map, strip by strip from the top.
 
 Where windows overlap, decisions are averaged, each weighted the less the nearer the edge of its window is;
-only then they become probabilities, as `swath probe --task segmentation` does within a tile.
-Legend: B windows, K classes, m cells along a side of a map, W columns of the scene, h rows that are done.
+only then they become probabilities, as `swath probe --task segmentation` does within a tile. What is held
+meanwhile are the maps of the windows, not their pixels.
+Legend: B windows, K classes, m cells along a side of a map, S pixels along a side of a window, W columns of
+the scene, h rows that are done.
 """
 
 from collections.abc import Iterator
@@ -11,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from swath.compiled import compiled
 from swath.features.windows import edge_weight
-from swath.models.dense_head import enlarged
 
 _AT_ONCE = 1 << 18  # numbers; 1 MB
+Floats = npt.NDArray[np.float32]
 Holes = npt.NDArray[np.bool_]
 
 
@@ -26,19 +29,27 @@ class Done:
     """Rows that no later window changes: decisions (K, h, W), and where there is nothing to say (h, W)."""
 
     top: int
-    decisions: Tensor
+    decisions: Floats
     blank: Holes
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Windows that begin in one row: their columns (B,), and their maps (B, K, m, S), as wide as windows."""
+
+    y: int
+    xs: npt.NDArray[np.int64]
+    maps: Floats
 
 
 class Mosaic:
     """Give it rows and windows from the top; it gives back strips that are done."""
 
     def __init__(self, *, num_classes: int, side_px: int, width: int) -> None:
-        self._side = side_px
-        self._sum = torch.zeros(num_classes, side_px, width)
-        self._weights = torch.zeros(side_px, width)
+        self._num_classes, self._side, self._width = num_classes, side_px, width
+        self._edge = edge_weight(side_px).numpy()
+        self._windows: list[_Windows] = []
         self._holes = np.ones((side_px, width), dtype=np.bool_)
-        self._weight = edge_weight(side_px)
         self._top = 0
 
     def begin_row(self, y: int, holes: Holes) -> Iterator[Done]:
@@ -49,10 +60,8 @@ class Mosaic:
     def add(self, y: int, xs: list[int], maps: Tensor) -> None:
         """Maps (B, K, m, m) of windows at `y` and each of `xs`."""
         assert y == self._top
-        for x, said in zip(xs, maps, strict=True):  # one by one: what is enlarged stays in the cache
-            columns = slice(x, x + self._side)
-            self._sum[..., columns].addcmul_(enlarged(said[None], self._side)[0], self._weight)
-            self._weights[:, columns] += self._weight
+        wide = F.interpolate(maps, size=(maps.shape[2], self._side), mode="bilinear", align_corners=False)
+        self._windows.append(_Windows(y, np.asarray(xs, np.int64), wide.contiguous().numpy()))
 
     def end(self) -> Iterator[Done]:
         """The rows of the last windows."""
@@ -60,22 +69,52 @@ class Mosaic:
 
     def _finish(self, rows: int) -> Iterator[Done]:
         """A few rows at a time, as much as a cache holds."""
-        num_classes, _, width = self._sum.shape
-        step = max(1, _AT_ONCE // (num_classes * width))
+        step = max(1, _AT_ONCE // (self._num_classes * self._width))
         for start in range(0, rows, step):
-            some = slice(start, min(start + step, rows))
-            weights = self._weights[some]
-            decisions = self._sum[:, some] / weights.clamp(min=torch.finfo(torch.float32).tiny)
-            yield Done(self._top + start, decisions, self._holes[some] | (weights == 0).numpy())
-        for array in (self._sum, self._weights):
-            _shift(array, rows)
+            height = min(step, rows - start)
+            decisions = np.zeros((self._num_classes, height, self._width), np.float32)
+            weights = np.zeros((height, self._width), np.float32)
+            for held in self._windows:
+                first = self._top + start - held.y
+                edge = self._edge[first : first + height]
+                _add_windows((decisions, weights), (held.xs, held.maps), first, edge)
+            _divide(decisions, weights)
+            blank = self._holes[start : start + height] | (weights == 0)
+            yield Done(self._top + start, decisions, blank)
         self._holes[: self._side - rows] = self._holes[rows:].copy()
         self._top += rows
+        self._windows = [held for held in self._windows if held.y + self._side > self._top]
 
 
-def _shift(array: Any, rows: int) -> None:
-    """Up by `rows`, zeros below; in place, so that the memory of a wide scene is taken once."""
-    kept = array.shape[-2] - rows
-    if kept:
-        array[..., :kept, :] = array[..., rows:, :].clone()
-    array[..., kept:, :] = 0
+@compiled
+def _add_windows(sums: Any, windows: Any, first: Any, edge: Any) -> None:
+    """Add to decisions (K, h, W) and weights (h, W), which begin in row `first` of the windows at `xs`, their
+    maps (B, K, m, S), which are bilinear between the middles of cells, times `edge` (h, S).
+    """
+    decisions, weights = sums
+    xs, maps = windows
+    cells, side = maps.shape[2], maps.shape[3]
+    for r in range(len(edge)):
+        middle = max((first + r + 0.5) * cells / side - 0.5, 0.0)
+        above = int(middle)
+        below = min(above + 1, cells - 1)
+        share = np.float32(middle - above)
+        for b in range(len(xs)):
+            x = xs[b]
+            for k in range(len(decisions)):
+                line = decisions[k, r, x : x + side]
+                for i in range(side):
+                    said = maps[b, k, above, i] * (1 - share) + maps[b, k, below, i] * share
+                    line[i] += said * edge[r, i]
+            line = weights[r, x : x + side]
+            for i in range(side):
+                line[i] += edge[r, i]
+
+
+@compiled
+def _divide(decisions: Any, weights: Any) -> None:
+    """In place; 0 where no window has said anything."""
+    for k in range(decisions.shape[0]):
+        for r in range(decisions.shape[1]):
+            for i in range(decisions.shape[2]):
+                decisions[k, r, i] /= max(weights[r, i], np.float32(1e-30))

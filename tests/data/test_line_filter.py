@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from swath.augment.line_filter import Filters, LineFilter, filtered, filtered_in_batches, line_filter
+from swath.data.line_filter import Filters, LineFilter, filtered, filtered_in_batches, line_filter
 
 
 def some_filter(n: int, *, out_px: int, in_px: int, taps: int, seed: int) -> LineFilter:
