@@ -40,6 +40,9 @@ def main() -> None:
         keys[start : start + _AT_ONCE] = unit_rows(rows.numpy())
     query = unit_rows(torch.randn(1, DIM, generator=draw).numpy())
     searches: dict[str, Search] = {"swath, float16": lambda: nearest(keys, query, k=K)}
+    for words, count in (("half", TILES // 2), ("a tenth", TILES // 10)):  # as a filter leaves them, in order
+        among = torch.randperm(TILES, generator=draw)[:count].sort().values
+        searches[f"swath, among {words} of them"] = partial(nearest, keys, query, k=K, among=among)
     if given.faiss:
         searches |= of_faiss(given.faiss, keys, query.numpy())
     report(searches)

@@ -45,6 +45,19 @@ def test_the_nearest_of_float16_are_those_of_float64(monkeypatch, queries, k):
     assert all(len(set(found)) == min(k, 2000) for found in rows.tolist())
 
 
+@pytest.mark.parametrize("queries", [1, 5])
+def test_only_the_rows_asked_for_are_found_and_by_their_own_numbers(monkeypatch, queries):
+    monkeypatch.setattr(knn, "_KEY_BLOCK", 300)
+    keys, asked = halves(rows=2000), halves(rows=queries, seed=1).float()
+    among = torch.from_numpy(np.random.default_rng(2).permutation(2000)[:700])
+    similarities, rows = knn.nearest(keys, asked, k=50, among=among)
+    exact = asked.double().numpy() @ keys.double().numpy().T
+    exact[:, np.setdiff1d(np.arange(2000), among.numpy())] = -2
+    expected = np.sort(exact, axis=1)[:, ::-1][:, :50]
+    np.testing.assert_allclose(similarities.numpy(), expected, atol=3e-7)
+    np.testing.assert_allclose(np.take_along_axis(exact, rows.numpy(), axis=1), expected, atol=3e-7)
+
+
 def test_keys_need_not_lie_in_a_row():
     keys = halves(rows=64).T.contiguous().T
     asked = halves(rows=1, seed=1).float()

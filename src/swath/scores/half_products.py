@@ -18,17 +18,20 @@ _BIAS = 2.0**112  # the exponent of float32 begins at -127, that of float16 at -
 _SIGN_AND_REST = -1_879_048_193  # 0x8FFFFFFF: without the three bits between the sign and float16's exponent
 
 
-def half_products(keys: Tensor, asked: Tensor) -> Tensor:
-    """(Q, N) float32 of keys (N, D) float16, which are finite, and queries (Q, D) float32 of length <= 1."""
+def half_products(keys: Tensor, asked: Tensor, among: Tensor | None = None) -> Tensor:
+    """(Q, N) float32 of keys (N, D) float16, which are finite, and queries (Q, D) float32 of length <= 1; of
+    those keys alone whose rows (N,) are `among`.
+    """
     bits = keys.contiguous().view(torch.int16).numpy()
+    rows = (torch.arange(len(keys)) if among is None else among).contiguous().numpy()
     queries = (asked * _BIAS).contiguous().numpy()
-    products = np.empty((len(bits), len(queries)), dtype=np.float32)
+    products = np.empty((len(rows), len(queries)), dtype=np.float32)
 
     def work(start: int) -> None:
-        rows = slice(start, start + _AT_ONCE)
-        _multiply(bits[rows], queries, products[rows])
+        some = slice(start, start + _AT_ONCE)
+        _multiply(bits, rows[some], queries, products[some])
 
-    starts = range(0, len(bits), _AT_ONCE)
+    starts = range(0, len(rows), _AT_ONCE)
     threads = min(torch.get_num_threads(), len(starts))
     if threads > 1:
         with ThreadPoolExecutor(threads, thread_name_prefix="swath-search") as pool:
@@ -41,10 +44,10 @@ def half_products(keys: Tensor, asked: Tensor) -> Tensor:
 
 
 @compiled
-def _multiply(bits: Any, queries: Any, products: Any) -> None:
+def _multiply(bits: Any, rows: Any, queries: Any, products: Any) -> None:
     """The bits of a float16, moved to where float32 has them, are its value divided by 2 ** 112."""
-    for n in range(len(bits)):
-        row = bits[n]
+    for n in range(len(rows)):
+        row = bits[rows[n]]
         for q in range(len(queries)):
             query, total = queries[q], np.float32(0)
             for i in range(len(row)):

@@ -50,15 +50,25 @@ def knn_scores(
     return votes.round(_DECIMALS)
 
 
-def nearest(keys: torch.Tensor, asked: torch.Tensor, *, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Similarities and rows (Q, k) of the nearest keys (N, D) of queries (Q, D) float32, unit rows all.
+def nearest(
+    keys: torch.Tensor, asked: torch.Tensor, *, k: int, among: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Similarities and rows (Q, k) of the nearest keys (N, D) of queries (Q, D) float32, unit rows all, or of
+    those keys alone whose rows (M,) are `among`.
 
-    Keys may be float16, which halves the memory that one query goes through.
+    Keys may be float16, which halves the memory that one query goes through. None are copied for a few
+    queries of these, else a block at a time.
     """
-    if keys.dtype == torch.float16 and len(asked) <= _FEW:
-        return nearest_in([keys], asked, k=k)
     rows_at_once = min(_KEY_BLOCK, max(1, _KEY_BYTES // (4 * keys.shape[1])))
-    return nearest_in(torch.split(keys, rows_at_once), asked, k=k)
+    if keys.dtype == torch.float16 and len(asked) <= _FEW:
+        best = (torch.empty(len(asked), 0), torch.empty(len(asked), 0, dtype=torch.int64))
+        similarities, rows = _better(best, half_products(keys, asked, among), 0, k)
+    elif among is None:
+        similarities, rows = nearest_in(torch.split(keys, rows_at_once), asked, k=k)
+    else:
+        blocks = (keys[some] for some in torch.split(among, rows_at_once))
+        similarities, rows = nearest_in(blocks, asked, k=k)
+    return similarities, rows if among is None else among[rows]
 
 
 def nearest_in(

@@ -45,12 +45,13 @@ class ExactIndex:
 
     def nearest(self, asked: Values, *, k: int, among: Rows | None = None) -> Neighbours:
         """Of queries (Q, D) of any length; at most k, and only `among` these rows where they are given."""
-        allowed = self._nonzero if among is None else np.intersect1d(among, self._nonzero)
-        keys = self._unit if len(allowed) == len(self._unit) else self._unit[torch.from_numpy(allowed)]
-        if not len(keys):
+        allowed = self._nonzero if among is None else among[self._has_direction[among]]
+        if not len(allowed):
             return Neighbours(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32))
-        similarities, rows = nearest(keys, unit_rows(asked), k=min(k, len(keys)))
-        return Neighbours(allowed[rows.numpy()], similarities.numpy())
+        similarities, rows = nearest(
+            self._unit, unit_rows(asked), k=min(k, len(allowed)), among=torch.from_numpy(allowed)
+        )
+        return Neighbours(rows.numpy(), similarities.numpy())
 
     @cached_property
     def _unit(self) -> Tensor:
@@ -63,9 +64,12 @@ class ExactIndex:
         return unit
 
     @cached_property
-    def _nonzero(self) -> npt.NDArray[np.int64]:
-        blocks = torch.split(self._unit, 65_536)
-        return np.concatenate([block.any(dim=1).numpy() for block in blocks]).nonzero()[0]
+    def _has_direction(self) -> npt.NDArray[np.bool_]:
+        return np.concatenate([block.any(dim=1).numpy() for block in torch.split(self._unit, 65_536)])
+
+    @cached_property
+    def _nonzero(self) -> Rows:
+        return self._has_direction.nonzero()[0]
 
 
 def unit_blocks(path: Path) -> Iterator[Tensor]:
