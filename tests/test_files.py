@@ -3,6 +3,7 @@ import errno
 import hashlib
 import os
 import resource
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -164,6 +165,14 @@ def test_other_errors_pass_unchanged(tmp_path, error):
     with pytest.raises(type(error)) as caught, files.disk_errors(tmp_path):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux that takes no files")
+@pytest.mark.parametrize("writing", [files.file_aside, files.folder_aside])
+@pytest.mark.parametrize("name", ["new", "new/below"])
+def test_a_folder_that_takes_no_files_is_a_machine_error(writing, name):
+    with pytest.raises(MachineError, match=rf"^/proc/{name}: not writable"), writing(Path("/proc", name)):
+        pytest.fail("there is nothing to write to")
 
 
 def test_a_name_that_is_too_long_is_a_machine_error(tmp_path):

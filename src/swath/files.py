@@ -103,9 +103,9 @@ def disk_errors(path: Path) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number in _FULL or any(words in str(error) for words in _FULL_WORDS):
             raise MachineError(_full(path)) from error
-        if number in _NOT_WRITABLE:
+        if number in _NOT_WRITABLE or _is_not_taken(error):
             raise MachineError(
-                f"{path}: not writable ({os.strerror(number)}). Choose another --out."
+                f"{path}: not writable ({os.strerror(number or 0)}). Choose another --out."
             ) from error
         raise
 
@@ -173,6 +173,13 @@ def _full(path: Path) -> str:
     with contextlib.suppress(OSError):
         free = f" ({shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free)"
     return f"no space left for {path}{free}. Free space or choose another --out; nothing was replaced."
+
+
+def _is_not_taken(error: Exception) -> bool:
+    """Whether it is about something new in a folder that is there: /proc and its like take no files."""
+    if not isinstance(error, FileNotFoundError) or error.filename is None:
+        return False
+    return Path(error.filename).parent.is_dir()
 
 
 def _usual_mode(path: Path) -> int:

@@ -18,6 +18,12 @@ def test_a_file_is_a_scene(tmp_path):
     assert detect(picture(tmp_path / "a.png", 8), Asked())[0] == "scenes"
 
 
+def test_a_table_of_labels_is_no_imagery(tmp_path):
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(UsageError, match=rf"swath index {tmp_path} --labels {tmp_path}/labels.csv --out"):
+        detect(tmp_path / "labels.csv", Asked())
+
+
 def test_patch_folders_are_bigearthnet(tmp_path):
     folder = tmp_path / "x" / "S2A_MSIL2A_20170613T101031_87_48"
     folder.mkdir(parents=True)

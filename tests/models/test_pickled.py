@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -105,7 +106,8 @@ def test_a_file_cut_short_is_incomplete(tmp_path, zipped, share):
 STRANGE = {
     "empty": (b"", r"is empty \(0 bytes\)"),
     "web page": (b"<!DOCTYPE html><html>not found</html>", "is a web page, not weights"),
-    "words": (b"hello there, these are weights", "is not a whole safetensors file"),
+    "words": (b"hello there, these are weights", r"neither .safetensors nor .pth; expected .*dino, timm"),
+    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x051.0", r"graphs \(ONNX, TorchScript\) are not read"),
 }
 
 
@@ -115,6 +117,14 @@ def test_what_is_no_weights_at_all_is_said(tmp_path, kind):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_weights(tmp_path / "w.pth")
+
+
+def test_a_graph_is_no_file_cut_short(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:  # what tells torch of TorchScript
+        archive.writestr("w/constants.pkl", b"")
+        archive.writestr("w/version", b"3")
+    with pytest.raises(DataError, match="is a graph of TorchScript; expected weights"):
+        read_weights(tmp_path / "w.pt")
 
 
 def test_a_tensor_alone_is_no_network(tmp_path):

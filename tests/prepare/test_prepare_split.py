@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,19 @@ def test_a_gap_that_leaves_nothing_to_train_on_is_an_error(index_of, tmp_path):
     path = index_of([row(number) for number in range(400)])
     with pytest.raises(UsageError, match=r"no tile is left for train.*smaller --gap-m"):
         split.run(SplitConfig(index=path, out=tmp_path / "out.parquet", block_m=1500, gap_m=20_000))
+
+
+def test_blocks_too_few_for_the_shares_are_said_with_blocks_that_do(index_of, tmp_path, caplog):
+    path, out = index_of([row(number) for number in range(400)]), tmp_path / "split.parquet"
+    caplog.set_level("WARNING", "swath")
+    first = split.run(SplitConfig(index=path, out=out, block_m=6000)).counts
+    said = re.search(r"val (\d+)% and test (\d+)% of the tiles, asked were val 10% and test 20%", caplog.text)
+    assert [int(share) for share in said.groups()] == [round(first[name] / 4) for name in ("val", "test")]
+    hint = re.search(r"; --block-m (\d+) gives val (\d+)% and test (\d+)%", caplog.text)
+    caplog.clear()
+    again = split.run(SplitConfig(index=path, out=out, block_m=int(hint[1]))).counts
+    assert [int(share) for share in hint.groups()[1:]] == [round(again[name] / 4) for name in ("val", "test")]
+    assert caplog.text == ""
 
 
 def test_a_label_that_the_test_split_lacks_is_said(index_of, tmp_path, caplog):

@@ -32,6 +32,11 @@ def detect(source: Location, asked: Asked) -> tuple[str, str]:
         return "bigearthnet", "a table"
     if not storage.exists(source):
         raise UsageError(f"no folder or file {source}. Give the folder that holds the imagery.")
+    if source.suffix.lower() in {".csv", ".tsv"}:
+        raise UsageError(
+            f"{source} is a table, perhaps of labels, and no imagery. "
+            f"Type: swath index {source.parent} --labels {source} --out index.parquet"
+        )
     if is_archive(source):
         return "bigearthnet", "an archive"
     is_file = storage.is_file(source)

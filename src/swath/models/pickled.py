@@ -18,7 +18,7 @@ import torch
 
 from swath.errors import DataError
 from swath.files import file_aside
-from swath.models.weights import load_weights, read_metadata
+from swath.models.weights import EXPECTED, load_weights, read_metadata
 
 # Under this name an exported file says, as JSON, what its weights see: a TileFormat.
 CONTRACT = "swath"
@@ -67,6 +67,8 @@ def load_pickled(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise DataError(_refusal(path, str(error))) from None  # torch's text advises to switch safety off
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        if "TorchScript" in str(error):
+            raise DataError(f"{path} is a graph of TorchScript; {EXPECTED}") from None
         raise DataError(f"{path} is incomplete ({_first_sentence(error)}); copy it again.") from None
     if not isinstance(content, dict):
         raise DataError(

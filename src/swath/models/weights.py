@@ -21,6 +21,10 @@ _PREFIXES = ("module.", "student.", "teacher.", "backbone.")
 # Parts that training or classification puts beside a backbone; a network works the same without them.
 _BESIDE = ("head.", "head_dist.", "dino_head.", "ibot_head.", "pre_logits.", "mask_token")
 _SHOWN = 5
+EXPECTED = (
+    "expected weights as facebookresearch/dino, timm or swath export --format timm|dino write them; "
+    "graphs (ONNX, TorchScript) are not read."
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def check_is_safetensors(path: Path) -> None:
     """Look at the first bytes only.
 
     Raises:
-        DataError: no such file, empty, a pickle, or a web page.
+        DataError: no such file, empty, a pickle, a web page, or anything else.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected weights in a .safetensors file.")
@@ -134,6 +138,8 @@ def check_is_safetensors(path: Path) -> None:
         )
     if start.lstrip()[:1] == b"<":
         raise DataError(f"{path} is a web page, not weights; download the file itself.")
+    if len(start) > 8:
+        raise DataError(f"{path} is neither .safetensors nor .pth; {EXPECTED}")
 
 
 def _damaged(path: Path, error: Exception) -> str:

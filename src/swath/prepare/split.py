@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from swath.config import SplitConfig
 from swath.data.index import Index, IndexWriter, read_index
 from swath.data.labels import multi_hot
 from swath.errors import DataError, UsageError, did_you_mean
-from swath.geography.blocks import BlockGrid, block_split, overlaps_on_ground
+from swath.geography.blocks import BlockGrid, BlockSplit, block_split, overlaps_on_ground
 from swath.geography.places import Places, find_places
 from swath.geography.shares import SPLITS, Shares, divergence, label_shares, random_split
 from swath.location import Location
@@ -20,6 +21,8 @@ from swath.results import Result
 
 log = logging.getLogger(__name__)
 
+_MOST_OFF = 0.05  # of the tiles, between what a split was asked to hold and what it holds
+_HALVINGS = 7  # of a block, tried for shares that are nearer
 _SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -83,6 +86,7 @@ def run(config: SplitConfig) -> SplitResult:
         writer.append(table)
     found = Counter(name or "none" for name in columns.splits.to_pylist())
     counts = {name: found[name] for name in ("train", "val", "test", "gap", "none") if name in found}
+    _warn_of_other_shares(index, columns, config)
     _warn_of_untested_labels(index, columns.splits)
     labels = _labels(index, columns.splits)
     mean = float(np.mean([found["divergence"] for found in labels.values()])) if labels else None
@@ -149,9 +153,7 @@ def _blocks(index: Index, config: SplitConfig) -> _Columns:
             f"{geometry.null_count} of {len(geometry)} tiles of {config.index} have no location, "
             f"which blocks need. {_instead(config)}"
         )
-    labels = multi_hot(index.table["labels"], index.info.vocabulary)
-    grid = BlockGrid(config.block_m, config.gap_m)
-    found = block_split(_places(index), labels, grid, _shares(config), seed=config.seed)
+    found = _block_split(index, config, config.block_m)
     for split, share in (("train", 1.0), ("val", config.val_share), ("test", config.test_share)):
         if share > 0 and split not in found.splits:
             raise UsageError(
@@ -163,6 +165,12 @@ def _blocks(index: Index, config: SplitConfig) -> _Columns:
         pa.array(found.blocks.tolist(), pa.string()),
         found.num_blocks,
     )
+
+
+def _block_split(index: Index, config: SplitConfig, block_m: float) -> BlockSplit:
+    labels = multi_hot(index.table["labels"], index.info.vocabulary)
+    grid = BlockGrid(block_m, config.gap_m)
+    return block_split(_places(index), labels, grid, _shares(config), seed=config.seed)
 
 
 def _folders(index: Index, config: SplitConfig) -> _Columns:
@@ -187,6 +195,46 @@ def _replaced(table: pa.Table, **columns: pa.Array) -> pa.Table:
     for name, values in columns.items():
         table = table.set_column(table.schema.get_field_index(name), name, values)
     return table
+
+
+def _warn_of_other_shares(index: Index, columns: _Columns, config: SplitConfig) -> None:
+    """Few blocks or folders cannot be shared out as asked; smaller blocks are tried until they can."""
+    reached = _reached(columns.splits.to_pylist())
+    if columns.num_blocks is None or _is_near(reached, config):
+        return
+    asked = _in_words({"val": config.val_share, "test": config.test_share})
+    parts = "folders" if config.by == "folders" else f"blocks of {config.block_m:,.0f} m"
+    better = _smaller_blocks(index, config) if config.by == "blocks" else ""
+    log.warning(
+        f"{_in_words(reached)} of the tiles, asked were {asked}: {columns.num_blocks} {parts} come no nearer"
+        f"{better}"
+    )
+
+
+def _smaller_blocks(index: Index, config: SplitConfig) -> str:
+    """Those that come near to what was asked, and how near; '' where none do that are larger than a tile."""
+    for halvings in range(1, _HALVINGS):
+        block_m = config.block_m / 2**halvings
+        try:
+            shares = _reached(_block_split(index, config, block_m).splits.tolist())
+        except UsageError:
+            return ""
+        if _is_near(shares, config):
+            return f"; --block-m {block_m:g} gives {_in_words(shares)}"
+    return ""
+
+
+def _reached(splits: Sequence[str | None]) -> dict[str, float]:
+    return {name: splits.count(name) / len(splits) for name in ("val", "test")}
+
+
+def _is_near(reached: dict[str, float], config: SplitConfig) -> bool:
+    off = (reached["val"] - config.val_share, reached["test"] - config.test_share)
+    return max(map(abs, off)) <= _MOST_OFF
+
+
+def _in_words(shares: dict[str, float]) -> str:
+    return " and ".join(f"{name} {share:.0%}" for name, share in shares.items())
 
 
 def _warn_of_untested_labels(index: Index, splits: pa.Array) -> None:

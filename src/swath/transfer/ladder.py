@@ -23,7 +23,7 @@ from swath.transfer.ladder_figure import write_figure
 from swath.transfer.ladder_page import ladder_page
 from swath.transfer.ladder_result import LadderResult
 from swath.transfer.ladder_table import csv_text, latex_text
-from swath.transfer.measurement import Curve, Labels, Learn, measure, say_absent, sentences
+from swath.transfer.measurement import Curve, Labels, Learn, check_neighbours, measure, say_absent, sentences
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe import exam_of
 from swath.transfer.rungs import Rung, rungs
@@ -49,6 +49,8 @@ def _climbed(config: LadderConfig, runs: tuple[Path, ...]) -> LadderResult:
     examples = labelled_examples(store)
     exam = exam_of(examples, config)
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
+    if "knn" in config.probes:
+        check_neighbours(config.k, examples, labels)
     out = config.out or _beside(config)
     ascending = rungs(config, store, examples, runs=runs, out=out)
     check_output(out / "ladder.json", begins=b"{")

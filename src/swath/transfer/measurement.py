@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from swath.errors import UsageError
 from swath.scores.intervals import Estimate, mean_estimate
 from swath.scores.logistic import LogisticProbe
 from swath.transfer.comparison import Exam, Judgement, judge
@@ -85,6 +86,23 @@ def say_absent(examples: Examples, labels: Labels) -> None:
             which = f"{percent(fraction)} of the labels" + (f", draw {draw}" if fraction < 1 else "")
             lost = ", ".join(part.absent)
             log.warning(f"{which}: {len(part.train):,} tiles hold no positive of {lost}; scored as chance")
+
+
+def check_neighbours(k: int, examples: Examples, labels: Labels) -> None:
+    """Say where fewer than k training tiles are labelled, so that all of them are neighbours.
+
+    Raises:
+        UsageError: at every share of the labels.
+    """
+    count = len(examples.train)
+    if k > count:
+        raise UsageError(
+            f"--k {k} is more than the {count:,} labelled training tiles; give at most --k {count}"
+        )
+    for fraction in labels.fractions:
+        few = len(draw_labelled(examples.labels[examples.train], fraction, seed=labels.seed))
+        if few < k:
+            log.warning(f"{percent(fraction)} of the labels: {few:,} tiles, fewer than --k {k}; all vote")
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, im
 from swath.transfer.comparison import Exam
 from swath.transfer.dino_recipe import by_dino_recipe
 from swath.transfer.examples import Examples, labelled_examples
-from swath.transfer.measurement import Curve, Labels, Learn, measure, say_absent, sentences
+from swath.transfer.measurement import Curve, Labels, Learn, check_neighbours, measure, say_absent, sentences
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe_result import ProbeResult
 from swath.transfer.segmentation import SegmentationResult
@@ -57,6 +57,8 @@ def _run(config: ProbeConfig, folder: Path) -> ProbeResult:
     check_output(out, begins=b"{")
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
     say_absent(examples, labels)
+    if config.task == "knn":
+        check_neighbours(config.k, examples, labels)
     curves = {}
     for name, learn in _contestants(config, store, examples, (backbone, folder)):
         log.info("%s probe on %s", config.task, name)

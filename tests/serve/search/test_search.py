@@ -85,6 +85,8 @@ def test_an_unknown_id_is_answered_with_the_nearest_names(make_features):
         swath.search(path, like="T000")
     with pytest.raises(UsageError, match=r'no tile "t0O12".*Did you mean "t0012"'):
         swath.search(path, like="t0O12")
+    with pytest.raises(UsageError, match=r'no tile "x/T0001".*, and no such file. 1 id holds .* "t0001"'):
+        swath.search(path, like="x/T0001")
     with pytest.raises(UsageError, match=r'no tile "forest".*Ids look like "t0000"'):
         swath.search(path, like="forest")
 

@@ -59,7 +59,7 @@ def test_pictures_that_do_not_fit_the_run_are_refused(archive, tmp_path):
         out.descriptions = BANDS
     with pytest.raises(DataError, match="is 8x8 px; tiles of the run have 16x16 px"):
         swath.search(features, like=str(tmp_path / "c.tif"))
-    with pytest.raises(DataError, match=r"gone.tif"):
+    with pytest.raises(UsageError, match=r"gone.tif"):
         swath.search(features, like="gone.tif")
 
 

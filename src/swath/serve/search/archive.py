@@ -93,7 +93,7 @@ class Archive:
                 "Index the source again."
             )
         if not len(rows):
-            raise UsageError(f'no tile "{name}" in {self.path}.{self._alike(name)}')
+            raise UsageError(f'no tile "{name}" in {self.path}.{self.alike(name)}')
         return int(rows[0])
 
     def holds(self, name: str) -> bool:
@@ -102,11 +102,13 @@ class Archive:
     def _rows_named(self, name: str) -> npt.NDArray[np.int64]:
         return np.flatnonzero(pc.equal(self.tiles["id"], name).to_numpy())
 
-    def _alike(self, name: str) -> str:
+    def alike(self, name: str) -> str:
+        """A sentence about the ids that are most like a mistyped one."""
         ids = self.tiles["id"]
         inside = ids.filter(pc.match_substring(ids, name, ignore_case=True))
         if len(inside):
             listed = ", ".join(f'"{found}"' for found in inside.slice(0, 3).to_pylist())
-            return f" {len(inside):,} ids hold these letters: {listed}{' ...' if len(inside) > 3 else ''}"
+            many = f"{len(inside):,} ids hold" if len(inside) > 1 else "1 id holds"
+            return f" {many} these letters: {listed}{' ...' if len(inside) > 3 else ''}"
         near = did_you_mean(name, ids.slice(0, _LOOKED_AT).to_pylist())
         return near or f' Ids look like "{ids[0]}".'

@@ -15,7 +15,6 @@ from swath.location import Location, location
 from swath.serve.search.archive import Archive
 from swath.serve.search.picture import Picture, embed_picture
 
-_PICTURES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"}
 _POINT = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*,\s*([-+]?\d+(?:\.\d+)?)\s*")
 log = logging.getLogger(__name__)
 
@@ -44,9 +43,12 @@ def read_query(like: str, archive: Archive, *, run: Location | None) -> Query:
     is_tile = archive.holds(like)
     if not is_tile and not point:
         file = location(like)
-        if file.suffix.lower() in _PICTURES or storage.is_file(file):
-            feature, picture = embed_picture(file, archive.about, run=run)
-            return Query(feature, like, picture=picture)
+        if not storage.is_file(file):
+            raise UsageError(
+                f'no tile "{like}" in {archive.path}, and no such file.{archive.alike(file.name)}'
+            )
+        feature, picture = embed_picture(file, archive.about, run=run)
+        return Query(feature, like, picture=picture)
     if run is not None:
         raise UsageError(f"--run is for pictures, and {like} is none; leave it out")
     if point and not is_tile:
