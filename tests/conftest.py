@@ -13,7 +13,7 @@ import pytest
 import rasterio
 import torch
 from rasterio.transform import from_origin
-from s3_server import KEYS, moto, seaweedfs
+from s3_server import KEYS, moto, seaweedfs, server_ports
 from spoilt_archive import command, make_archive
 
 from swath import storage
@@ -214,6 +214,19 @@ def machine(tmp_path, monkeypatch):
 def s3_at(monkeypatch):
     """`s3_at(url)` is as `s3`, on the server at that address."""
     return lambda url: _reach(url, monkeypatch)
+
+
+@pytest.fixture
+def server(tmp_path, s3_at):
+    """Starts a real S3 server, or starts it again as it was; the environment leads there."""
+    folder, ports = tmp_path / "weed", server_ports()
+    folder.mkdir()
+
+    def start():
+        s3_at(f"http://127.0.0.1:{ports[-1]}")
+        return seaweedfs(folder, ports)
+
+    return start
 
 
 def _reach(url, monkeypatch):

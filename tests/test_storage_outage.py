@@ -6,10 +6,9 @@ import sys
 import time
 
 import pytest
-from s3_server import seaweedfs, server_ports
+from s3_server import put_folder
 from waiting import until
 
-from swath import storage
 from swath.cli import main
 from swath.location import S3Path
 from swath.runtime.run import Run
@@ -17,26 +16,6 @@ from swath.runtime.run import Run
 pytestmark = pytest.mark.cloud
 TILES = S3Path("bucket", "tiles.lance")
 STEPS = ("--steps", "250", "--save-every", "1000", "--order", "blocks")
-
-
-@pytest.fixture
-def server(tmp_path, s3_at):
-    """Starts a server, or starts it again as it was; the environment leads there."""
-    folder, ports = tmp_path / "weed", server_ports()
-    folder.mkdir()
-
-    def start():
-        s3_at(f"http://127.0.0.1:{ports[-1]}")
-        return seaweedfs(folder, ports)
-
-    return start
-
-
-def put(packed):
-    for file in packed.rglob("*"):
-        if file.is_file():
-            with storage.object_aside(TILES / file.relative_to(packed).as_posix()) as aside:
-                aside.write_bytes(file.read_bytes())
 
 
 def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_local_tiles(
@@ -55,7 +34,7 @@ def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_
     ]
     log = tmp_path / "run/metrics.jsonl"
     with server():
-        put(packed)
+        put_folder(packed, TILES)
         process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
         until(lambda: log.exists() and log.stat().st_size, within_s=90)
     size = -1

@@ -1,8 +1,8 @@
 """Bytes at a location: read, listed, written and removed, on this machine or on S3.
 
 S3 is reached as the AWS_* environment says (AWS_ENDPOINT_URL for other servers); swath sets none of it.
-Retries with backoff are obstore's. Its errors become one line that never shows a secret; those of local files
-stay what Python raises.
+Retries with backoff are obstore's, and last for minutes once a bucket has answered. Its errors become one
+line that never shows a secret; those of local files stay what Python raises.
 """
 
 import contextlib
@@ -28,11 +28,14 @@ from swath.redaction import redacted
 _AT_ONCE = 32
 _TIMEOUT = timedelta(seconds=120)  # of one request; a stalled one is tried again
 _RETRY_WITHIN = timedelta(seconds=400)  # from the first try: three that stall, and one that does not
-_LANCE_RETRIES = 100  # with pauses that grow to seconds; it is the time that ends them
+_UNKNOWN_RETRIES = 6  # about six seconds, for an address that has never answered
+_RETRIES = 100  # with pauses that grow to seconds; it is the time that ends them
 _PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
+_Client = tuple[str, tuple[tuple[str, str], ...]]  # a bucket and the AWS_* environment
+_answered: set[_Client] = set()  # a server that is away is waited for, an address that never answered is not
 _FROM_THE_MACHINE = ("169.254.", "fd00:ec2::254", "credential")  # where obstore looks when no keys are set
 
 
@@ -169,7 +172,7 @@ def lance_options(path: Location) -> dict[str, str] | None:
     if not isinstance(path, S3Path):
         return None
     patience = {
-        "client_max_retries": str(_LANCE_RETRIES),
+        "client_max_retries": str(_RETRIES),
         "client_retry_timeout": str(round(_RETRY_WITHIN.total_seconds())),
     }
     return patience | _plain_http()
@@ -185,6 +188,8 @@ def s3_errors(path: Location) -> Iterator[None]:
     """
     try:
         yield
+        if isinstance(path, S3Path):
+            _answered.add(_client_of(path))
     except (BaseError, OSError, ValueError) as error:
         words = _in_words(path, error) if isinstance(path, S3Path) else None
         if words is None:
@@ -234,17 +239,21 @@ def _on_one_line(text: str) -> str:
 
 def store_of(path: S3Path) -> S3Store:
     """The client of a bucket, as the environment of now says."""
-    said = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    return _opened(path.bucket, said)
+    client = _client_of(path)
+    return _opened(client, _RETRIES if client in _answered else _UNKNOWN_RETRIES)
+
+
+def _client_of(path: S3Path) -> _Client:
+    return path.bucket, tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
 
 
 @functools.lru_cache(maxsize=16)
-def _opened(bucket: str, _environment: tuple[tuple[str, str], ...]) -> S3Store:
+def _opened(client: _Client, retries: int) -> S3Store:
     """One store a bucket and environment, so that its connections are used again."""
     return S3Store(
-        bucket,
+        client[0],
         client_options={"allow_http": bool(_plain_http()), "timeout": _TIMEOUT},
-        retry_config={"max_retries": 6, "retry_timeout": _RETRY_WITHIN},
+        retry_config={"max_retries": retries, "retry_timeout": _RETRY_WITHIN},
     )
 
 

@@ -63,4 +63,5 @@ def test_two_nodes_stop_by_sigterm_at_one_step_and_go_on_to_the_end_of_one_proce
     assert main(["pretrain", str(packed), "--out", str(alone), *tiny, *steps, "--quiet"]) == 0
     together, single = ([row["loss"] for row in r.metrics()] for r in (Run.open(run), Run.open(alone)))
     assert len(together) == len(single)
-    assert together[:20] == pytest.approx(single[:20], rel=2e-2)
+    # Sums of bfloat16 are rounded in another order; from step 13 on the loss falls to nothing.
+    assert together[:12] == pytest.approx(single[:12], rel=5e-3)
