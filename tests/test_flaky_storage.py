@@ -5,6 +5,7 @@ from datetime import timedelta
 import flaky_s3
 import numpy as np
 import pytest
+from s3_server import put_folder
 
 from swath import storage
 from swath.cli import main
@@ -55,18 +56,10 @@ def test_a_server_that_always_fails_is_given_up_in_one_line(flaky, monkeypatch):
     assert server.reads < 12
 
 
-def put(packed, path):
-    for file in packed.rglob("*"):
-        if file.is_file():
-            with storage.object_aside(path / file.relative_to(packed).as_posix()) as aside:
-                aside.write_bytes(file.read_bytes())
-    return path
-
-
 @pytest.mark.parametrize("faults", [["503", "503"], ["reset"], ["short"]], ids="-".join)
 def test_packed_tiles_are_read_through_failures(packed, flaky, faults):
     server, place = flaky
-    store = TileStore(put(packed, place("tiles.lance")))
+    store = TileStore(put_folder(packed, place("tiles.lance")))
     rows = np.arange(40)
     server.faults = list(faults)
     (pixels,) = store.read(rows)
@@ -77,7 +70,7 @@ def test_packed_tiles_are_read_through_failures(packed, flaky, faults):
 
 def test_a_flipped_byte_in_packed_tiles_is_refused(packed, flaky):
     server, place = flaky
-    store = TileStore(put(packed, place("tiles.lance")))
+    store = TileStore(put_folder(packed, place("tiles.lance")))
     server.faults = ["flip"] * 50
     with pytest.raises(DataError, match="checksum"):
         store.read(np.arange(40))
@@ -106,7 +99,7 @@ IN_THE_MIDDLE = {
 
 def test_a_bucket_of_another_region_is_said_as_such(packed, flaky):
     server, place = flaky
-    tiles = put(packed, place("tiles.lance"))
+    tiles = put_folder(packed, place("tiles.lance"))
     server.faults = ["moved"] * 50
     with pytest.raises(MachineError, match="in another region; set AWS_REGION"):
         storage.read_bytes(tiles / next(storage.list_files(tiles)))
@@ -114,10 +107,21 @@ def test_a_bucket_of_another_region_is_said_as_such(packed, flaky):
         TileStore(tiles)
 
 
+def test_a_run_directory_of_another_region_is_one_line(flaky, tmp_path, capsys):
+    server, place = flaky
+    Run.create(tmp_path / "run", {}, command="swath pretrain")
+    run = put_folder(tmp_path / "run", place("run"))
+    server.faults = ["moved"] * 50
+    assert main(["verify", str(run)]) == 5
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"swath: {run}/")
+    assert line.endswith("bucket bucket is in another region; set AWS_REGION to it.")
+
+
 @pytest.mark.parametrize("fault", ["denied", "expired"])
 def test_what_s3_refuses_of_packed_tiles_is_a_machine_error(packed, flaky, fault):
     server, place = flaky
-    store = TileStore(put(packed, place("tiles.lance")))
+    store = TileStore(put_folder(packed, place("tiles.lance")))
     server.faults = [fault] * 50
     with pytest.raises(MachineError) as caught:
         store.read(np.arange(40))
@@ -128,7 +132,7 @@ def test_what_s3_refuses_of_packed_tiles_is_a_machine_error(packed, flaky, fault
 @pytest.mark.parametrize("fault", IN_THE_MIDDLE)
 def test_what_goes_wrong_in_the_middle_of_a_training_is_one_line(packed, flaky, train, tmp_path, fault):
     server, place = flaky
-    tiles = put(packed, place("tiles.lance"))
+    tiles = put_folder(packed, place("tiles.lance"))
     server.faults = ["well"] * 10 + [fault] * 500
     code, line = train(tiles, "--steps", "200")
     assert (code, line.startswith(f"swath: {tiles}: ")) == (IN_THE_MIDDLE[fault][0], True)
@@ -137,7 +141,7 @@ def test_what_goes_wrong_in_the_middle_of_a_training_is_one_line(packed, flaky, 
 
 
 def test_a_byte_that_flipped_at_rest_is_caught_in_training(packed, s3, train):
-    tiles = put(packed, s3("tiles.lance"))
+    tiles = put_folder(packed, s3("tiles.lance"))
     (name,) = (name for name in storage.list_files(tiles) if name.startswith("data/"))
     content = bytearray(storage.read_bytes(tiles / name))
     (first,) = TileStore(packed).read(np.array([0]))
@@ -150,7 +154,7 @@ def test_a_byte_that_flipped_at_rest_is_caught_in_training(packed, s3, train):
 
 
 def test_a_wrong_secret_ends_a_training_before_it_begins(packed, s3, train, tmp_path, monkeypatch):
-    tiles = put(packed, s3("tiles.lance"))
+    tiles = put_folder(packed, s3("tiles.lance"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wr0ng-s3cret")
     code, line = train(tiles)
     assert (code, "access denied (403)" in line) == (5, True)

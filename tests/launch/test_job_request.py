@@ -192,6 +192,13 @@ WRONG = {
     "output inside input": (
         ("pretrain", TILES, "--role", "arn:aws:iam::1:role/x", "--store", f"{TILES}/jobs"), "lies within",
     ),
+    "output inside what is read directly": (
+        (
+            "predict", "s3://bucket/bundle", "s3://bucket/scenes", "--input", "direct",
+            "--role", "arn:aws:iam::1:role/x", "--store", "s3://bucket/scenes/jobs",
+        ),
+        "lies within s3://bucket/scenes,",
+    ),
     "tag": (("pretrain", TILES, "--tags", "ben", *JOB), "expected NAME=VALUE"),
     "long value": (
         ("index", TILES, "--out", TILES, "--label-column", "x" * 2501, *JOB), "SageMaker takes 2,500",

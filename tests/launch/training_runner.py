@@ -106,9 +106,10 @@ class RunningJob(threading.Thread):
         if checkpoints:
             self._download(checkpoints["S3Uri"].rstrip("/") + "/", self.base / "checkpoints")
         config = self._folder("input/config")
-        machine = self.request["ResourceConfig"]["InstanceType"]
-        host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
-        host["current_instance_type"] = machine
+        machines = self.request["ResourceConfig"]
+        hosts = [f"algo-{number + 1}" for number in range(machines["InstanceCount"])]
+        host = {"current_host": hosts[0], "hosts": hosts, "network_interface_name": "lo"}
+        host["current_instance_type"] = machines["InstanceType"]
         for name, value in (
             ("hyperparameters", self.request.get("HyperParameters", {})),
             ("inputdataconfig", channels),

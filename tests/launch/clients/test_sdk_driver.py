@@ -1,5 +1,6 @@
 """AWS's SDK v3 sends jobs of swath, and its driver, not our shell script, starts our entry."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,8 +23,12 @@ from swath.runtime.run import Run
 
 SDK_JOB = Path(__file__).with_name("sdk_job.py")
 AS_ROOT = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
-# Mounts of its own let the job have /opt/ml, the paths that the driver has in its scripts.
-IN_OPT_ML = 'mount -t tmpfs none /opt; mkdir /opt/ml; mount --bind "$0" /opt/ml; cd /opt/ml; exec "$@"'
+# Mounts of its own let a container have /opt/ml, the paths that the driver has in its scripts, and the names
+# of the hosts, of which the driver has written down the first.
+IN_OPT_ML = """mount --bind "$0/hosts" /etc/hosts
+mount -t tmpfs none /opt; mkdir /opt/ml; mount --bind "$0" /opt/ml; cd /opt/ml; exec "$@"
+"""
+HOSTS = "127.0.0.1 localhost algo-1\n127.0.0.2 algo-2\n"
 # Else the SDK reports each call to its makers.
 SILENT = """SchemaVersion: "1.0"
 SageMaker:
@@ -43,7 +48,41 @@ def _namespaces():
 
 
 class InOptMl(RunningJob):
-    """A job whose processes see /opt/ml, and the first of which is number 1, as in a container."""
+    """A job whose processes see /opt/ml, and the first of which is number 1, as in a container.
+
+    The second host is a container of its own on another address of loopback; stopping is for one host.
+    """
+
+    def _fill(self):
+        super()._fill()
+        (self.base / "hosts").write_text(HOSTS)
+
+    def _work(self):
+        with self._second_host():
+            return super()._work()
+
+    @contextlib.contextmanager
+    def _second_host(self):
+        config = self.base / "input/config/resourceconfig.json"
+        resources = json.loads(config.read_text())
+        if len(resources["hosts"]) == 1:
+            yield
+            return
+        base = self.base / "second"
+        shutil.copytree(self.base, base, ignore=shutil.ignore_patterns("second"))
+        resources["current_host"] = resources["hosts"][1]
+        (base / "input/config/resourceconfig.json").write_text(json.dumps(resources))
+        command = [*AS_ROOT, "sh", "-ec", IN_OPT_ML, str(base), *super()._command()]
+        with subprocess.Popen(
+            command, cwd=base, env=self._environment(), stdout=subprocess.DEVNULL
+        ) as second:
+            yield
+            code = second.wait(60)
+        written = sorted(path.name for path in (base / "model").iterdir())
+        if code or written:
+            raise RuntimeError(
+                f"the second host ended with {code} and wrote {written}, expected 0 and nothing"
+            )
 
     def _command(self):
         return [*AS_ROOT, "sh", "-ec", IN_OPT_ML, str(self.base), *super()._command()]
@@ -92,8 +131,8 @@ def send(tiles, told, client_python, tmp_path):  # noqa: ARG001 -- sdk_job.py na
     (tmp_path / "code").mkdir()
     (tmp_path / "code/train.py").write_text(PROGRAM)
 
-    def send(source_code, *, ranks=1, **more):
-        asked = {"source_code": source_code, "ranks": ranks, "hyperparameters": told(**more)}
+    def send(source_code, *, ranks=0, hosts=1, **more):
+        asked = {"source_code": source_code, "ranks": ranks, "hosts": hosts, "hyperparameters": told(**more)}
         asked["metrics"] = definitions()
         environment = {
             **os.environ,
@@ -124,18 +163,18 @@ def ended(job):
 
 
 @pytest.mark.parametrize(
-    ("source_code", "ranks"),
-    [(OURS, 1), (IN_A_FOLDER, 1), (IN_A_FOLDER, 2)],
-    ids=["command", "program", "torchrun"],
+    ("source_code", "ranks", "hosts"),
+    [(OURS, 0, 1), (IN_A_FOLDER, 0, 1), (IN_A_FOLDER, 2, 1), (OURS, 0, 2), (IN_A_FOLDER, 1, 2)],
+    ids=["command", "program", "torchrun", "command on two hosts", "torchrun on two hosts"],
 )
-def test_a_job_sent_by_the_sdk_trains(send, tmp_path, source_code, ranks):
-    job = send(source_code, ranks=ranks, norm_last_layer=False)
+def test_a_job_sent_by_the_sdk_trains(send, tmp_path, source_code, ranks, hosts):
+    job = send(source_code, ranks=ranks, hosts=hosts, norm_last_layer=False)
     about = ended(job)
     assert about.status == "Completed", about.reason
     results(ResultsConfig(job=job, out=tmp_path / "run"))
     run = Run.open(tmp_path / "run")
     assert run.checkpoint().step == 4
-    assert run.checkpoint().state.get("world", 1) == ranks
+    assert run.checkpoint().state.get("world", 1) == max(1, ranks) * hosts
     assert run.recipe["norm_last_layer"] is False
 
 

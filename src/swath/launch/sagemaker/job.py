@@ -142,9 +142,9 @@ def _not_of_processing(asked: JobConfig, words: StageWords) -> list[str]:
 def _around_store(asked: JobConfig, words: StageWords) -> list[str]:
     """Results inside the data would be data of the next job."""
     return [
-        f"--store {asked.store} lies within {channel.uri}, which the job reads; choose a prefix beside it"
-        for channel in words.channels
-        if f"{asked.store}/".startswith(f"{channel.uri}/")
+        f"--store {asked.store} lies within {place}, which the job reads; choose a prefix beside it"
+        for place in words.reads
+        if f"{asked.store}/".startswith(f"{place}/")
     ]
 
 

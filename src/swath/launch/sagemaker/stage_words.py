@@ -72,11 +72,15 @@ class Channel:
 
 @dataclass(frozen=True)
 class StageWords:
-    """What the container is told: `hyperparameters`, one a setting, and the channels that they point into."""
+    """What the container is told: `hyperparameters`, one a setting, and the channels that they point into.
+
+    `reads` is all on S3 that the job reads, be it by a channel or by swath itself.
+    """
 
     verb: str
     hyperparameters: dict[str, str]
     channels: tuple[Channel, ...]
+    reads: tuple[S3Path, ...]
 
     @property
     def kind(self) -> Kind:
@@ -108,13 +112,15 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
     """
     stage, how = _settings(verb), VERBS[verb]
     channels: list[Channel] = []
+    read: list[S3Path] = []
     values: dict[str, Any] = {}
     for name in stage.model_fields:
         if name not in asked.model_fields_set or name in JobConfig.model_fields:
             continue
         is_copied = how.beside_run and name == "run"
-        reads = direct and not is_copied and _reads_s3(stage.model_fields[name].annotation)
-        stays = name == "out" or reads
+        is_direct = direct and not is_copied and _reads_s3(stage.model_fields[name].annotation)
+        stays = name == "out" or is_direct
+        read += [] if name == "out" else _places(getattr(asked, name))
         values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels, how=how)
     if how.out:
         values["out"] = how.out
@@ -128,7 +134,7 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
                 f"--{name.replace('_', '-')} has {len(text):,} characters; SageMaker takes "
                 f"{_LONGEST[how.kind]:,}. Put it into a file on S3, or name fewer."
             )
-    return StageWords(verb, told, tuple(channels))
+    return StageWords(verb, told, tuple(channels), tuple(read))
 
 
 def _settings(verb: str) -> type[Settings]:
@@ -153,6 +159,11 @@ def _in_container(name: str, value: object, *, stays: bool, channels: list[Chann
     channels.append(Channel(name, value, shared=bool(how.shared) and name.startswith(how.shared)))
     folder = input_folder(how.kind, name)
     return f"{folder}/{value.name}" if is_object(value) else folder
+
+
+def _places(value: object) -> list[S3Path]:
+    items = value if isinstance(value, tuple) else (value,)
+    return [item for item in items if isinstance(item, S3Path)]
 
 
 def is_object(path: S3Path) -> bool:
