@@ -199,7 +199,7 @@ def test_all_values_out_of_range_are_told_at_once_a_line_each(refused):
     start = "pretrain tiles.lance --out out/run"
     wrong = ("--epochs 0", "--batch-size 0", "--lr -1", "--out-dim 1", "--warmup-share 2", "--precision half")
     refused(" ".join((start, *wrong)), 2, *wrong)
-    refused(f"{start} --local-px 20 --patch-size 8", 2, "local_px 20 is not a multiple of patch_size 8")
+    refused(f"{start} --local-px 20 --patch-size 8", 2, "--local-px 20 is not a multiple of --patch-size 8")
 
 
 @pytest.mark.usefixtures("archive_here")

@@ -8,6 +8,10 @@ def test_packed_tiles_are_described(packed):
     assert "144 packed tiles of 32 px, bands red,green,blue" in doctor.run(DoctorConfig(data=packed)).data
 
 
+def test_without_data_none_is_named():
+    assert not any(line.startswith("data") for line in doctor.run(DoctorConfig()).lines())
+
+
 def test_data_that_is_not_there_is_said_as_such(tmp_path):
     assert doctor.run(DoctorConfig(data=tmp_path / "none")).data.endswith("none does not exist")
 

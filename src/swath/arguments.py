@@ -99,7 +99,8 @@ def usage(model: type[Settings], verb: str) -> str:
     lines = [" ".join(["swath", verb, *shown, "[--flag value ...]"]), ""]
     lines += [inspect.cleandoc(model.__doc__ or ""), ""]
     width = min(shutil.get_terminal_size().columns, 100)
-    for name, field in model.model_fields.items():
+    for name in (*positional, *(name for name in model.model_fields if name not in positional)):
+        field = model.model_fields[name]
         lines.append(f"  {_left(name, field, positional=name in positional)}")
         about = " ".join(part for part in (field.description, _default(field)) if part)
         lines += textwrap.wrap(about, width, initial_indent=_INDENT, subsequent_indent=_INDENT)

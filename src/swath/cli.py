@@ -196,7 +196,7 @@ def _run_sagemaker(words: list[str], switches: Switches) -> int:
 
 def _answered(result: Any, switches: Switches) -> int:
     """Print a result, in words and as JSON where asked for; its exit code."""
-    print("\n".join(result.lines()))
+    print("\n".join(line.rstrip() for line in result.lines()))
     if switches.json:
         print(json.dumps(result.to_json(), allow_nan=False))
     return int(getattr(result, "exit_code", 0))

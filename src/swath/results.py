@@ -22,7 +22,7 @@ class Result:
 
     def lines(self) -> list[str]:
         """One aligned line a value, those that are absent left out."""
-        shown = {name: value for name, value in self.to_json().items() if value not in (None, {}, [])}
+        shown = {name: value for name, value in self.to_json().items() if value not in (None, "", {}, [])}
         width = max(map(len, shown), default=0)
         return [f"{name.replace('_', ' '):{width}}  {_in_words(value)}" for name, value in shown.items()]
 

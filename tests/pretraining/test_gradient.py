@@ -70,7 +70,7 @@ def test_a_micro_batch_that_was_asked_for_wins_over_the_stored_one(pretrain, tmp
         (("--nproc", "1"), "nproc 1 would change nothing: one process is what runs without it"),
         (("--nproc", "5000"), "--nproc 5000: this machine has"),
         (("--backend", "nccl"), "--backend nccl would change nothing with one process"),
-        (("--dry-run", "--nproc", "2"), "dry_run measures one process; leave out nproc 2"),
+        (("--dry-run", "--nproc", "2"), "--dry-run measures one process; leave out --nproc 2"),
     ],
 )
 def test_what_would_change_nothing_or_cannot_be_is_refused(pretrain, tmp_path, flags, said):

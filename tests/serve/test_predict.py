@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import geopandas
 import numpy as np
@@ -157,6 +158,9 @@ def test_the_command_says_it_in_json(bundled, folder, tmp_path, capsys):
         "--json",
     ]
     assert main(words) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    *lines, said = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 200
+    assert re.fullmatch(r"  scene: [\d,]+ x [\d,]+ px, \d+ windows, \d+ tiles, \d+ s", lines[-1])
+    said = json.loads(said)
     assert said["scenes"]["scene"]["windows"] == said["windows"] == 30
     assert said["class_names"] == list(VOCABULARY)

@@ -19,6 +19,7 @@ class FinetuneConfig(Settings):
     task: Literal["labels", "masks"] | None = None
     """labels of whole tiles, or masks with a class a pixel; needed only where the tiles hold both."""
     epochs: Annotated[int, Field(ge=1)] = 20
+    """Passes over the training tiles."""
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Tiles a step."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -26,6 +27,7 @@ class FinetuneConfig(Settings):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Each layer below the head learns this much slower than the one above it."""
     seed: Seed = 0
+    """Of the head's weights, the views and the order of the tiles."""
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between checkpoints; at the end of every epoch where not given."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

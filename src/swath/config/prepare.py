@@ -89,6 +89,7 @@ class SplitConfig(Settings):
     val_share: Share = 0.1
     """The same for validation; 0 for none."""
     seed: Seed = 0
+    """Of the draws of random, blocks and folders."""
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of a block on the ground, in metres."""
     gap_m: Annotated[float, Field(ge=0)] = 0.0
@@ -110,7 +111,7 @@ class SplitConfig(Settings):
     def _something_left_to_train_on(self) -> Self:
         if self.test_share + self.val_share >= 1:
             raise ValueError(
-                f"test_share {self.test_share} + val_share {self.val_share} leave nothing to train on"
+                f"--test-share {self.test_share} and --val-share {self.val_share} leave nothing to train on"
             )
         return self
 

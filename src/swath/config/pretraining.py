@@ -29,9 +29,11 @@ class PretrainConfig(Settings):
     local_px: Annotated[int, Field(ge=4)] | None = None
     """Side of the local views, in pixels."""
     local_views: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Number of local views of a tile; the preset chooses where not given."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Length of training: give one of epochs, steps, minutes (100 epochs where none is given)."""
     steps: Annotated[int, Field(ge=1)] | None = None
+    """The same as a number of steps."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Number of steps that fit into this time, from a rate measured at the start."""
     batch_size: Annotated[int, Field(ge=2)] = 64
@@ -44,6 +46,7 @@ class PretrainConfig(Settings):
     out_dim: Annotated[int, Field(ge=2)] | None = None
     """Prototypes of the DINO head."""
     teacher_temp: Annotated[float, Field(gt=0)] | None = None
+    """Temperature of the teacher's softmax; preset and number of tiles choose where not given."""
     warmup_teacher_temp_epochs: Annotated[int, Field(ge=1)] | None = None
     """Epochs over which the teacher's temperature rises from 0.04 to a higher --teacher-temp."""
     norm_last_layer: bool = True
@@ -55,6 +58,7 @@ class PretrainConfig(Settings):
     """Share of the steps over which the learning rate rises; a tenth, or ten epochs in the paper, where not
     given."""
     seed: Seed = 0
+    """Of weights, views and order of the tiles; the same seed gives the same run on the same machine."""
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Steps between checkpoints; about every two minutes where not given."""
     init: Path | None = None
@@ -80,17 +84,20 @@ class PretrainConfig(Settings):
     def _one_length(self) -> Self:
         given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; give one of epochs, steps, minutes")
+            flags = " and ".join(f"--{name}" for name in given)
+            raise ValueError(f"{flags} are given; give one of --epochs, --steps, --minutes")
         if self.dry_run and self.nproc is not None:
-            raise ValueError(f"dry_run measures one process; leave out nproc {self.nproc}")
+            raise ValueError(f"--dry-run measures one process; leave out --nproc {self.nproc}")
         if self.nproc == 1:
             raise ValueError(
-                "nproc 1 would change nothing: one process is what runs without it; leave it out"
+                "--nproc 1 would change nothing: one process is what runs without it; leave it out"
             )
         for name in ("global_px", "local_px"):
             size, patch = getattr(self, name), self.patch_size
             if size is not None and patch is not None and size % patch:
-                raise ValueError(f"{name} {size} is not a multiple of patch_size {patch}")
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {size} is not a multiple of --patch-size {patch}"
+                )
         return self
 
 

@@ -58,6 +58,7 @@ class JobConfig(Settings):
     subnets: Names = ()
     """Subnets of a VPC; with --security-groups."""
     security_groups: Names = ()
+    """Security groups of the machines; with --subnets."""
     kms_key: str | None = None
     """Key that encrypts volumes and results."""
     tags: Names = ()
@@ -120,9 +121,11 @@ class ListConfig(Settings):
     """The newest jobs that swath started."""
 
     region: str | None = None
+    """That of the AWS profile or environment where not given."""
     contains: str = "swath"
     """Part of the name."""
     most: Annotated[int, Field(ge=1, le=1000)] = 20
+    """How many to list."""
 
 
 class PolicyConfig(Settings):
@@ -137,7 +140,9 @@ class PolicyConfig(Settings):
     role: str = ""
     """ARN of the role, for the statement that lets the caller pass it."""
     region: str | None = None
+    """That of the AWS profile or environment where not given."""
     kms_key: str | None = None
+    """Key that encrypts volumes and results, which the role must be allowed to use."""
 
 
 class CleanupConfig(Settings):
@@ -152,6 +157,7 @@ class CleanupConfig(Settings):
     confirm: str = ""
     """The number of objects that the listing showed, as proof that it was read."""
     region: str | None = None
+    """That of the AWS profile or environment where not given."""
 
 
 class TablesConfig(Settings):

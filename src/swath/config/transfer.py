@@ -41,7 +41,9 @@ class EmbedConfig(Settings):
     out: Location
     """The features to write (GeoParquet)."""
     batch_size: Annotated[int, Field(ge=1)] = 256
+    """Tiles that go through the network at once; the features are the same, up to rounding."""
     weights: Literal["teacher", "student"] = "teacher"
+    """Which of the run's two networks."""
     features: Tokens = "both"
     """Class token, mean of the patch tokens, or both."""
     blocks: Annotated[int, Field(ge=1)] = 1
@@ -97,7 +99,9 @@ class ProbeConfig(Settings):
     rounds: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap rounds for the 95 % intervals."""
     seed: Seed = 0
+    """Of the draws of labels, of folds and of the bootstrap."""
     weights: Literal["teacher", "student"] = "teacher"
+    """Which of the run's two networks."""
     other_data: bool = False
     """The tiles are another data set than the run's: their ground resolution may differ, and their own
     statistics standardise them."""
@@ -133,6 +137,7 @@ class LadderConfig(Settings):
     fraction_seeds: Annotated[int, Field(ge=1)] = 3
     """Draws of each share below 1."""
     probes: Annotated[tuple[Literal["linear", "knn"], ...], BeforeValidator(comma_list)] = ("linear", "knn")
+    """What judges the features: a linear map, nearest neighbours, or both."""
     k: Annotated[int, Field(ge=1)] = 20
     """Neighbours (knn)."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
@@ -146,6 +151,7 @@ class LadderConfig(Settings):
     rounds: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap rounds for the 95 % intervals."""
     seed: Seed = 0
+    """Of the draws of labels, of folds, of the bootstrap and of networks that never trained."""
     other_data: bool = False
     """Runs of other data than these tiles: ground resolution may differ, and the statistics of these tiles
     standardise them."""

@@ -15,6 +15,7 @@ from swath.datasets.scene import Scene, scene_of
 from swath.errors import DataError, UsageError
 from swath.files import folder_aside, write_json
 from swath.results import Result
+from swath.runtime.progress import duration
 from swath.serve.bundle.model import Model, load
 from swath.serve.predict import done
 from swath.serve.predict.scene import SceneCount, predict_scene
@@ -22,6 +23,7 @@ from swath.serve.scene.fetching import Fetched, fetched
 from swath.serve.scene.reader import SceneReader
 from swath.serve.scene.sources import Source, find_sources
 
+_SHOWN = 20  # scenes
 _PARTS = {0.0: 1, 0.5: 2, 0.75: 4}
 # GDAL keeps decoded blocks; its own default is a twentieth of the memory. One row of blocks has to fit.
 _CACHE_BYTES = 192 << 20
@@ -41,6 +43,18 @@ class PredictResult(Result):
     windows: int
     seconds: float
     windows_per_s: float
+
+    def lines(self) -> list[str]:
+        """What was done in all, and a line a scene."""
+        done = [
+            f"  {name}: {facts['width_px']:,} x {facts['height_px']:,} px, {facts['windows']:,} windows, "
+            f"{facts['tiles']:,} tiles, {duration(facts['seconds'])}"
+            for name, facts in self.scenes.items()
+        ]
+        left_out = [f"  {name} is left out: {reason}" for name, reason in self.bad.items()]
+        more = len(done) - _SHOWN
+        shown = [*done[:_SHOWN], *([f"  and {more:,} more: --json has all"] if more > 0 else [])]
+        return [*Result.lines(replace(self, scenes={}, bad={})), *shown, *left_out]
 
     @property
     def exit_code(self) -> int:

@@ -57,13 +57,17 @@ class DuplicatesResult(Result):
         """A line for each of the largest groups."""
         same = sum(group["same_pixels"] for group in self.groups)
         head = (
-            f"{len(self.groups):,} groups of near duplicates, {self.in_groups:,} of {self.tiles:,} tiles: "
+            f"{_groups(len(self.groups))} of near duplicates, {self.in_groups:,} of {self.tiles:,} tiles: "
             f"cosine of {self.threshold:g} or more, directly or through others; "
-            f"{same:,} groups have the same pixels throughout"
+            f"{_groups(same)} with the same pixels throughout"
         )
         shown = [_group_line(group) for group in self.groups[:_GROUPS]]
         more = len(self.groups) - _GROUPS
-        return [head, "", *shown, *([f"and {more:,} more groups: --json has all"] if more > 0 else [])]
+        return [head, "", *shown, *([f"and {_groups(more, 'more ')}: --json has all"] if more > 0 else [])]
+
+
+def _groups(count: int, which: str = "") -> str:
+    return f"{count:,} {which}group{'s' * (count != 1)}"
 
 
 def _group_line(group: dict[str, Any]) -> str:
