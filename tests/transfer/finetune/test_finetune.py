@@ -65,13 +65,14 @@ def test_a_fine_tuned_run_is_opened_as_any_other(labelled):
     assert tuned.digests["checkpoint"] != pretrained.digests["checkpoint"]
 
 
-def test_a_stopped_run_that_goes_on_is_bitwise_the_run_that_never_stopped(labelled, monkeypatch):
-    whole = tune(labelled, out="whole")
+@pytest.mark.parametrize("task", ["labels", "masks"])
+def test_a_stopped_run_that_goes_on_is_bitwise_the_run_that_never_stopped(labelled, monkeypatch, task):
+    whole = tune(labelled, out="whole", task=task)
     monkeypatch.setenv("SWATH_FAULT", "stop@step=4")
     with pytest.raises(Stopped, match="at step 5; saved"):
-        tune(labelled, out="parts")
+        tune(labelled, out="parts", task=task)
     monkeypatch.delenv("SWATH_FAULT")
-    parts = tune(labelled, out="parts")
+    parts = tune(labelled, out="parts", task=task)
     hashes = [
         state_hash(load_newest(labelled / name / "checkpoints", repair=False).tensors)
         for name in ("whole", "parts")
