@@ -23,7 +23,7 @@ from swath.pages.pictures import Display, tile_figure
 from swath.transfer.examples import Examples, labelled_examples
 
 _PROBED = "probe-linear.json"
-_WORST, _CLASSES = 6, 8
+_WORST, _CLASSES = 6, 24
 _DARKEST = 55  # percent of the accent, so that figures on it can be read, on a light page and on a dark one
 _MAP_PX = (900.0, 420.0)
 log = logging.getLogger(__name__)
@@ -125,6 +125,8 @@ def _extremes(found: Answered, display: Display) -> list[Markup]:
             said = f"Tiles of the class that look {words} like it to the probe:"
             strips.append(element("p", said, class_="note"))
             strips.append(element("div", *_tiles(found, display, places, int(k)), class_="tiles"))
+    if found.truth.shape[1] > _CLASSES:
+        strips.append(element("p", f"The {_CLASSES} classes with most test tiles are shown.", class_="note"))
     return strips
 
 
