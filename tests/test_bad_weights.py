@@ -211,7 +211,7 @@ def test_what_would_make_a_wrong_score_is_refused(refused, spoil, words, said):
 
 @pytest.mark.usefixtures("archive_here")
 def test_a_share_of_the_labels_that_leaves_a_class_without_a_positive_says_so(capfd):
-    assert command(f"{PROBE} --task knn --label-fraction 0.125 --fraction-seeds 1") == 0
+    assert command(f"{PROBE} --task knn --k 1 --label-fraction 0.125 --fraction-seeds 1") == 0
     said = capfd.readouterr().err.splitlines()
     assert said == ["12 % of the labels, draw 0: 1 tiles hold no positive of b; scored as chance"]
 

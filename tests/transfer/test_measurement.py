@@ -11,4 +11,4 @@ def test_more_neighbours_than_training_tiles_are_refused_and_few_are_said(make_p
         swath.probe(made.path, store.path, rounds=100, task="knn", k=5000)
     caplog.set_level("WARNING", "swath")
     swath.probe(made.path, store.path, rounds=100, task="knn", k=9, label_fraction=0.1)
-    assert f"10 % of the labels: {round(count / 10)} tiles, fewer than --k 9; all vote" in caplog.text
+    assert f"10 % of the labels: {round(count / 10)} tiles, fewer than --k 9; all voted" in caplog.text

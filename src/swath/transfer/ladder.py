@@ -23,7 +23,16 @@ from swath.transfer.ladder_figure import write_figure
 from swath.transfer.ladder_page import ladder_page
 from swath.transfer.ladder_result import LadderResult
 from swath.transfer.ladder_table import csv_text, latex_text
-from swath.transfer.measurement import Curve, Labels, Learn, check_neighbours, measure, say_absent, sentences
+from swath.transfer.measurement import (
+    Curve,
+    Labels,
+    Learn,
+    check_neighbours,
+    measure,
+    say_absent,
+    say_few_neighbours,
+    sentences,
+)
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe import exam_of
 from swath.transfer.rungs import Rung, rungs
@@ -49,8 +58,8 @@ def _climbed(config: LadderConfig, runs: tuple[Path, ...]) -> LadderResult:
     examples = labelled_examples(store)
     exam = exam_of(examples, config)
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
-    if "knn" in config.probes:
-        check_neighbours(config.k, examples, labels)
+    if "k" in config.model_fields_set:
+        check_neighbours(config.k, examples)
     out = config.out or _beside(config)
     ascending = rungs(config, store, examples, runs=runs, out=out)
     check_output(out / "ladder.json", begins=b"{")
@@ -62,6 +71,8 @@ def _climbed(config: LadderConfig, runs: tuple[Path, ...]) -> LadderResult:
             rows = tuple(measure(learn, examples, exam, labels))
             climbed.append((rung, probe, Curve(rung.name, rows, config.seed)))
     say_absent(examples, labels)
+    if "knn" in config.probes:
+        say_few_neighbours(config.k, examples, labels)
     result = LadderResult(
         task=examples.task,
         headline=exam.headline,

@@ -88,21 +88,22 @@ def say_absent(examples: Examples, labels: Labels) -> None:
             log.warning(f"{which}: {len(part.train):,} tiles hold no positive of {lost}; scored as chance")
 
 
-def check_neighbours(k: int, examples: Examples, labels: Labels) -> None:
-    """Say where fewer than k training tiles are labelled, so that all of them are neighbours.
-
-    Raises:
-        UsageError: at every share of the labels.
-    """
+def check_neighbours(asked: int, examples: Examples) -> None:
+    """Raises UsageError where more neighbours are asked for than training tiles are labelled."""
     count = len(examples.train)
-    if k > count:
+    if asked > count:
         raise UsageError(
-            f"--k {k} is more than the {count:,} labelled training tiles; give at most --k {count}"
+            f"--k {asked} is more than the {count:,} labelled training tiles; give at most --k {count}"
         )
+
+
+def say_few_neighbours(k: int, examples: Examples, labels: Labels) -> None:
+    """Log where fewer than k training tiles were labelled, so that all of them voted."""
+    train = examples.labels[examples.train]
     for fraction in labels.fractions:
-        few = len(draw_labelled(examples.labels[examples.train], fraction, seed=labels.seed))
+        few = len(draw_labelled(train, fraction, seed=labels.seed))
         if few < k:
-            log.warning(f"{percent(fraction)} of the labels: {few:,} tiles, fewer than --k {k}; all vote")
+            log.warning(f"{percent(fraction)} of the labels: {few:,} tiles, fewer than --k {k}; all voted")
 
 
 @dataclass(frozen=True, eq=False)

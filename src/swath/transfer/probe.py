@@ -25,7 +25,16 @@ from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED, im
 from swath.transfer.comparison import Exam
 from swath.transfer.dino_recipe import by_dino_recipe
 from swath.transfer.examples import Examples, labelled_examples
-from swath.transfer.measurement import Curve, Labels, Learn, check_neighbours, measure, say_absent, sentences
+from swath.transfer.measurement import (
+    Curve,
+    Labels,
+    Learn,
+    check_neighbours,
+    measure,
+    say_absent,
+    say_few_neighbours,
+    sentences,
+)
 from swath.transfer.prediction import Features, by_logistic_regression, by_neighbours, standardised
 from swath.transfer.probe_result import ProbeResult
 from swath.transfer.segmentation import SegmentationResult
@@ -57,12 +66,14 @@ def _run(config: ProbeConfig, folder: Path) -> ProbeResult:
     check_output(out, begins=b"{")
     labels = Labels(config.label_fraction, config.fraction_seeds, config.seed)
     say_absent(examples, labels)
-    if config.task == "knn":
-        check_neighbours(config.k, examples, labels)
+    if "k" in config.model_fields_set:
+        check_neighbours(config.k, examples)
     curves = {}
     for name, learn in _contestants(config, store, examples, (backbone, folder)):
         log.info("%s probe on %s", config.task, name)
         curves[name] = Curve(name, tuple(measure(learn, examples, exam, labels)), config.seed)
+    if config.task == "knn":
+        say_few_neighbours(config.k, examples, labels)
     result = ProbeResult(
         task=examples.task,
         probe=config.task,
