@@ -31,16 +31,16 @@ from swath.data.bands import BandGroup, TileFormat
 from swath.data.store import TileStore
 from swath.data.writer import TileWriter
 from swath.features.backbone import FrozenBackbone, Weights
-from swath.features.embedding import blocks_of
+from swath.features.embedding import embed
 from swath.models.vit import VisionTransformer, shape_of
 from swath.scores.average_precision import ClassRankings, average_precisions
 from swath.scores.intervals import Resampling, bootstrap
 from swath.scores.knn import nearest
 from swath.scores.logistic import EXACT, FOR_CHOOSING, LogisticProbe, fit_path
+from swath.scores.strength import STRENGTHS
 
 NUM_TRAIN, NUM_TEST, NUM_QUERIES, WIDTH, CLASSES = 269_695, 125_866, 20_000, 384, 19
 NUM_SOLVED = 20_000
-STRENGTHS = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5))
 
 
 def main() -> None:
@@ -83,7 +83,10 @@ def logistic(share: float) -> None:
         f"logistic regression, {len(features):,} x {WIDTH}, {CLASSES} labels, one strength",
         seconds(lambda: fit_all(features, labels, (0.01,), EXACT)),
     )
-    show("  grid of 8 strengths, warm", seconds(lambda: fit_all(features, labels, STRENGTHS, FOR_CHOOSING)))
+    show(
+        f"  those that the probe tries, {len(STRENGTHS)} from {STRENGTHS[0]:g} to {STRENGTHS[-1]:g}, warm",
+        seconds(lambda: fit_all(features, labels, STRENGTHS, FOR_CHOOSING)),
+    )
 
 
 def solver(share: float) -> None:
@@ -185,8 +188,8 @@ def embedding(share: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = large_tiles(Path(folder), tiles, count)
         contestants = {
-            "embedding, ViT-S/16 at 224 px": lambda: list(
-                blocks_of(store, backbone, np.arange(len(store)), batch_size=batch)
+            "embedding, ViT-S/16 at 224 px": lambda: embed(
+                Path(folder, f"{time.monotonic_ns()}.parquet"), store, backbone, batch_size=batch
             ),
             "  the network alone": bare,
             **timm_float32(images, count),

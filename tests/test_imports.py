@@ -109,6 +109,30 @@ def test_a_file_imports_only_rooms_below_its_own(path: Path) -> None:
     assert not wrong, f"{relative} ({room}) imports {wrong}"
 
 
+def names_of(module: str) -> set[str]:
+    """What a file defines at its top, and the files beside it where it is a package."""
+    folder = SOURCE.parent / module.replace(".", "/")
+    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    names = {found.stem for found in folder.glob("*") if folder.is_dir()}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        else:
+            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names
+
+
+def test_scripts_beside_the_package_import_names_that_are_there() -> None:
+    root = SOURCE.parents[1]
+    for path in (*root.glob("benchmarks/*.py"), *root.glob("tools/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("swath."):
+                missing = {alias.name for alias in node.names} - names_of(str(node.module))
+                assert not missing, f"{path.name}: {node.module} has no {missing}"
+
+
 def test_the_rule_would_see_a_stage_that_imports_another() -> None:
     assert not allowed("pretraining", "swath.transfer.embed")
     assert not allowed("augment", "swath.data.store")

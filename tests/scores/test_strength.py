@@ -42,12 +42,28 @@ def test_single_label_is_chosen_by_accuracy_on_the_given_part():
     assert choice.tried[choice.strength] == max(choice.tried.values()) > 0.5
 
 
-def test_of_equal_strengths_the_smallest_wins():
+def test_of_equal_strengths_the_smallest_wins_and_is_no_end_to_speak_of(caplog):
     features = np.asarray([[-1.0], [1.0]] * 20, dtype=np.float32)
     labels = np.asarray([[1, 0], [0, 1]] * 20)
     rows = np.arange(40)
     choice = choose_strength(features, labels, task="class", parts=[(rows, rows)])
     assert choice.strength == STRENGTHS[0]
+    assert not caplog.text
+
+
+def test_a_best_strength_at_the_end_of_those_tried_is_said(caplog):
+    features, _ = made(400)
+    features[:, 1] = features[:, 0] + 0.01 * features[:, 1]
+    rows = np.arange(400)
+    parts = [(rows[:200], rows[200:])]
+    fine = np.eye(2, dtype=np.uint8)[(features[:, 1] > features[:, 0]).astype(int)]
+    assert choose_strength(features, fine, task="class", parts=parts).strength == STRENGTHS[-1]
+    assert "the best strength 1000 is at the end of those tried" in caplog.text
+    caplog.clear()
+    noisy = features[:, 2] + np.random.default_rng(1).standard_normal(400)
+    plain = np.eye(2, dtype=np.uint8)[(noisy > 0).astype(int)]
+    assert STRENGTHS[0] < choose_strength(features, plain, task="class", parts=parts).strength < STRENGTHS[-1]
+    assert not caplog.text
 
 
 def test_folds_keep_groups_together_cover_every_row_once_and_are_about_equal():

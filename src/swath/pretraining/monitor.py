@@ -25,7 +25,7 @@ from swath.scores.logistic import FOR_CHOOSING, Task, fit_path
 MOST_TILES = 1500
 FEWEST_TILES = 10
 BLOCK = 250
-STRENGTH = 0.01  # the middle of those that swath probe tries
+STRENGTH = 0.01  # one of those that swath probe tries
 RETRIEVED_TILES = 500
 NEVER = 2**31  # an epoch that no training reaches
 

@@ -13,9 +13,10 @@ from swath.scores.classes import accuracy
 from swath.scores.inputs import Floats, Labels, has_contrast
 from swath.scores.logistic import FOR_CHOOSING, Task, fit_path
 
-# scikit-learn's C on standardised features, half a decade a step. Below 1e-5 thousands of tiles are not
-# enough to learn anything; above 10 nothing is held back any more.
-STRENGTHS = tuple(float(f"{10.0**exponent:.3g}") for exponent in np.arange(-5.0, 1.5, 0.5))
+# scikit-learn's C on standardised features, a decade a step. Measured on EuroSAT and UC Merced, by
+# cross-validation of four kinds of features: with 13 labels to 17,299 the best lies between 1e-3 and 1e3, and
+# steps of half a decade gain 0.001 (docs/results/proof.md).
+STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
 FOLDS = 5
 
 Rows = npt.NDArray[np.intp]
@@ -57,8 +58,11 @@ def choose_strength(
         )
     mean = np.mean(scored, axis=0)
     best = int(mean.argmax())
-    if best in {0, len(STRENGTHS) - 1}:
-        log.info(f"the best strength {STRENGTHS[best]:g} is at the end of those tried")
+    beside = {0: 1, len(STRENGTHS) - 1: len(STRENGTHS) - 2}.get(best)
+    if beside is not None and mean[best] > mean[beside]:
+        log.warning(
+            f"the best strength {STRENGTHS[best]:g} is at the end of those tried; one beyond may be better"
+        )
     return StrengthChoice(STRENGTHS[best], dict(zip(STRENGTHS, mean.tolist(), strict=True)))
 
 
