@@ -28,11 +28,11 @@ def has_onednn(x: Tensor) -> bool:
     than MKL, so `torch.backends.mkldnn.flags` can keep it out); a graph that is exported runs elsewhere.
     """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and has_bfloat16_products()))
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it so
         and bool(torch.backends.mkldnn.enabled)
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch leaves it so
     )
 

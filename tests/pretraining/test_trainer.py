@@ -48,6 +48,22 @@ def test_bfloat16_tracks_float32_over_some_steps(a_recipe, method):
     assert torch.cosine_similarity(way, other_way, dim=0) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile looks at it, and hides it itself
+def test_compiled_blocks_are_captured_whole_and_learn_the_same(a_recipe):
+    recipe = a_recipe(method="dino", precision="float32", batch_size=TILES, drop_path=0.1)
+    plain, other = (Trainer(recipe, RGB, ranks=Ranks()) for _ in range(2))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for network in (other.method.student, other.method.teacher):
+        network.backbone.compile_blocks(backend="aot_eager")  # captured and differentiated, no C++ made
+    for step in range(2):
+        expected, row = (trainer.step(_batch(step), step) for trainer in (plain, other))
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    counted = torch._dynamo.utils.counters
+    assert not counted["graph_break"]
+    assert 0 < counted["stats"]["unique_graphs"] <= 8, "compiled anew again and again"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("method", ["dino", "simclr"])
 def test_on_a_gpu_the_host_does_not_wait_for_gradient_and_update(a_recipe, method):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from swath.errors import UsageError
-from swath.runtime.device import Precision, autocast, choose_device, choose_precision
+from swath.runtime import device as module
+from swath.runtime.device import Precision, autocast, choose_compiling, choose_device, choose_precision
 
 CPU, GPU, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
@@ -80,3 +81,28 @@ def test_products_within_autocast_have_the_chosen_format(dtype):
 
 def test_this_machine_gets_a_choice():
     assert choose_precision("auto", choose_device()).dtype in {torch.float32, torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "reason"),
+    [
+        (None, "this GPU and its C compiler can"),
+        ("capability", "too old"),
+        ("triton", "triton is not installed"),
+        ("compiler", "no C compiler"),
+    ],
+)
+def test_a_gpu_compiles_where_it_has_what_that_needs(monkeypatch, lacks, reason):
+    capability = (6, 1) if lacks == "capability" else (8, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    found = {"triton": object(), "compiler": "/usr/bin/gcc"} | ({lacks: None} if lacks else {})
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: found["triton"])
+    monkeypatch.setattr(module.shutil, "which", lambda _: found["compiler"])
+    chosen = choose_compiling(GPU)
+    assert chosen.wanted is (lacks is None)
+    assert reason in chosen.reason
+
+
+@pytest.mark.parametrize("device", [CPU, MPS])
+def test_a_processor_does_not_compile(device):
+    assert not choose_compiling(device).wanted

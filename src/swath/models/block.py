@@ -97,7 +97,8 @@ def _add_branch(
     """The sum tokens + factors * branch(tokens), of the first ones: (B, T, D), (B,) -> (B, T or first, D)."""
     if factors is None:
         return tokens[:, :first] + branch(tokens)
-    if tokens.device.type == "cpu" and (kept := factors.nonzero()[:, 0]).numel():
+    skips = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+    if skips and (kept := factors.nonzero()[:, 0]).numel():
         # What is left out need not be worked out. On a GPU the host would wait here for their number.
         made = branch(tokens.index_select(0, kept)) * factors[kept, None, None]
         return tokens[:, :first].index_add(0, kept, made.to(tokens.dtype))

@@ -141,6 +141,13 @@ class VisionTransformer(nn.Module):
         features: Tensor = self.norm(tokens[:, 0])  # (B, D)
         return features
 
+    def compile_blocks(self, *, backend: str = "inductor") -> None:
+        """From now on blocks run as torch.compile makes them. Compiled is the block and not the network, as
+        all blocks share what is made for one: seconds instead of minutes. Names of tensors stay.
+        """
+        for block in self.blocks:
+            block.compile(backend=backend)
+
     def tokens(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, T, D): all tokens after the last block, normed."""
         tokens = self._embed(images)

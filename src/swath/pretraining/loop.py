@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import torch
+
 from swath.data.loader import Loader
 from swath.errors import Stopped, TrainingError
 from swath.pretraining.bad_batches import BadBatches
@@ -142,8 +144,9 @@ class Loop:
             return None
         every = self.recipe.monitor_every
         check = bool(self.evaluators) and every > 0 and (step % every == 0 or step == self.recipe.steps)
-        for evaluator in self.evaluators if check else ():
-            row |= dict(evaluator.measure(self.trainer.method.teacher.backbone))
+        with torch.compiler.set_stance("force_eager"):  # batches of other sizes than those it is compiled for
+            for evaluator in self.evaluators if check else ():
+                row |= dict(evaluator.measure(self.trainer.method.teacher.backbone))
         if check or "skipped" in row or self.recipe.is_logged(step):
             said = self.watch.see(step, row)
             collapse = {"collapse": self.watch.alarm.name} if self.watch.alarm else {}

@@ -28,7 +28,7 @@ from swath.pretraining.state import restore
 from swath.pretraining.trainer import Trainer, vit_shape
 from swath.runtime.allocator import keep_freed_memory
 from swath.runtime.checkpoint import Checkpoint, load_newest
-from swath.runtime.device import choose_device, choose_precision
+from swath.runtime.device import choose_compiling, choose_device, choose_precision
 from swath.runtime.mirror import mirrored, work_folder
 from swath.runtime.ranks import Ranks, joined
 from swath.runtime.run import Run, check_same, claim
@@ -163,6 +163,8 @@ def _open(config: PretrainConfig, ranks: Ranks) -> Input:
     chosen = choose_precision(config.precision, ranks.device)
     precision = str(chosen.dtype).removeprefix("torch.")
     log.info(f"precision {precision}: {chosen.reason}")
+    compiling = choose_compiling(ranks.device)
+    log.info(f"torch.compile {'yes' if compiling.wanted else 'no'}: {compiling.reason}")
     archive = Archive(
         tiles=len(trainable_rows(store)), size_px=store.format.size_px, bands=len(store.format.bands)
     )

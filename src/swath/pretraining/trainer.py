@@ -24,6 +24,7 @@ from swath.pretraining.recipe import Recipe
 from swath.pretraining.schedule import StepValues, values_at
 from swath.pretraining.simclr import SimClr
 from swath.runtime import faults
+from swath.runtime.device import choose_compiling
 from swath.runtime.ranks import Ranks
 
 METHODS: dict[str, type[Dino] | type[SimClr]] = {"dino": Dino, "simclr": SimClr}
@@ -47,8 +48,10 @@ class Trainer:
         self.device = device
         self.policy = policy_of(recipe.model_dump())
         self.method: Method = METHODS[recipe.method](backbone.to(device), recipe, generator=generator)
-        self.method.student.to(device)
-        self.method.teacher.to(device)
+        for network in (self.method.student, self.method.teacher):
+            network.to(device)
+            if choose_compiling(device).wanted:
+                network.backbone.compile_blocks()
         self.optimizer = build_optimizer(self.method.student)
         self.rollbacks = 0  # each halves the learning rate
         self.gradient = BatchGradient(

@@ -1,7 +1,10 @@
-"""The one place that picks the device and the number format of a process, and says why."""
+"""The one place that picks the device of a process, its number format and its compiler, and says why."""
 
 import contextlib
+import importlib.util
 import logging
+import os
+import shutil
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +16,8 @@ _log = logging.getLogger(__name__)
 _FORMATS = ("auto", "float32", "bfloat16")
 # Instructions that multiply bfloat16, by their names in torch.cpu.get_capabilities(): two on x86, one on ARM.
 _MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+# CUDA capability that triton, torch.compile's own compiler, asks for.
+_OLDEST_COMPILED = (7, 0)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,14 @@ class Precision:
     """The format that matrix products compute in; parameters and sums stay float32."""
 
     dtype: torch.dtype
+    reason: str
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """Whether torch.compile makes the kernels of the networks in training."""
+
+    wanted: bool
     reason: str
 
 
@@ -51,6 +64,21 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
     """Within it matrix products run in the format of `precision`."""
     mixed = precision.dtype != torch.float32
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+
+
+def choose_compiling(device: torch.device) -> Compiling:
+    """Yes on a GPU that has what torch.compile needs. A processor has kernels by `swath.products`, and with
+    them compiling gains nothing (docs/results/training_speed.md).
+    """
+    if device.type != "cuda":
+        return Compiling(wanted=False, reason="it is for GPUs")
+    if torch.cuda.get_device_capability(device) < _OLDEST_COMPILED:
+        return Compiling(wanted=False, reason="this GPU is too old for it")
+    if importlib.util.find_spec("triton") is None:
+        return Compiling(wanted=False, reason="triton is not installed")
+    if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
+        return Compiling(wanted=False, reason="there is no C compiler (gcc); with one training is faster")
+    return Compiling(wanted=True, reason="this GPU and its C compiler can; the first steps take longer")
 
 
 def _precision(asked: str, device: torch.device) -> Precision:
