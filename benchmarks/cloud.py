@@ -4,8 +4,9 @@
 
 Reading: packed tiles of 3x120x120 in 8 bits (43 kB) through the loader in batches of 64, blocks and shuffled,
 from SeaweedFS on the same cores, whose files are dropped from the system's cache before each round. A proxy
-counts requests in one more round, untimed. Training: steps of ViT-Ti/16 on tiles from there and from the
-local disk, in turn. Sending: `swath sagemaker` with --help and with --dry-run, processes from start to end.
+counts requests of two epochs more, untimed, also those of one of 8 ranks with a batch of 512. Training:
+steps of ViT-Ti/16 on tiles from there and from the local disk, in turn. Sending: `swath sagemaker` with
+--help and with --dry-run, processes from start to end.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from swath.data.sampler import Order
 from swath.data.store import TileStore
 from swath.location import S3Path
 
-SIDE, BATCH, STEPS = 120, 64, 12
+SIDE, BATCH, STEPS = 120, 64, 60
 ON_S3 = S3Path("bucket", "tiles.lance")
 JOB = (
     "--role",
@@ -106,11 +107,13 @@ def forget(folder: Path) -> None:
             os.close(descriptor)
 
 
-def read_all(order: Order, seed: int) -> tuple[int, float]:
-    """Tiles of one epoch, and the seconds that it took."""
+def read_all(order: Order, seed: int, *, epochs: int = 1, ranks: int = 1) -> tuple[int, float]:
+    """Tiles that the first of the ranks reads in whole epochs, BATCH a step, and the seconds that it took."""
     store = TileStore(ON_S3)
-    steps = len(store) // BATCH
-    loader = Loader(store, rows=np.arange(len(store)), batch_size=BATCH, seed=seed, steps=steps, order=order)
+    loader = Loader(
+        store, rows=np.arange(len(store)), batch_size=ranks * BATCH, seed=seed,
+        steps=epochs * len(store) // (ranks * BATCH), share=slice(0, BATCH), order=order,
+    )  # fmt: skip
     started = time.perf_counter()
     count = sum(len(batch.rows) for batch in loader)
     return count, time.perf_counter() - started
@@ -127,14 +130,15 @@ def reading(weed: Path, rounds: int) -> None:
     for order in orders:
         show(f"reading from S3, {order}", rates[order], "tiles/s")
     for order in orders:
-        show(f"requests, {order}", [requests_a_tile(order)], "GETs a tile")
+        for ranks in (1, 8):
+            show(f"requests, {order}, ranks {ranks}", [requests_a_tile(order, ranks)], "GETs a tile")
 
 
-def requests_a_tile(order: Order) -> float:
+def requests_a_tile(order: Order, ranks: int) -> float:
     upstream = os.environ["AWS_ENDPOINT_URL"]
     with flaky_s3.before(upstream) as counting:
         os.environ["AWS_ENDPOINT_URL"] = counting.url
-        count, _ = read_all(order, 0)
+        count, _ = read_all(order, 0, epochs=2, ranks=ranks)
         os.environ["AWS_ENDPOINT_URL"] = upstream
         return counting.reads / count
 
@@ -143,7 +147,8 @@ def training(tiles: Path, folder: Path, rounds: int) -> None:
     """Images a second that each run says of itself, both in the same order of tiles."""
     rates: dict[str, list[float]] = {"local": [], "S3": []}
     for number in range(rounds):
-        for name, source in (("local", tiles), ("S3", ON_S3)):
+        sources = (("local", tiles), ("S3", ON_S3))
+        for name, source in sources[:: -1 if number % 2 else 1]:
             run = swath.pretrain(
                 source, out=folder / f"{name}-{number}", model="vit_tiny", patch_size=16, steps=STEPS,
                 batch_size=16, order="blocks", monitor_every=0,

@@ -54,6 +54,52 @@ def test_iterating_twice_gives_the_same_batches(store):
     assert [b.rows.tolist() for b in loader] == [b.rows.tolist() for b in loader]
 
 
+class CountingStore:
+    """Tiles of 43 kB; counts the stretches it is asked for, a gap of one tile bridged as Lance does."""
+
+    path, tile_bytes = "counting", 43_200
+
+    def __init__(self) -> None:
+        self.stretches = 0
+
+    def read(self, rows):
+        self.stretches += 1 + int((np.diff(np.unique(rows)) > 2).sum())
+        return [rows[:, None]]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "share"),
+    [(64, slice(None)), (256, slice(128, 256)), (512, slice(64, 128)), (1024, slice(0, 512))],
+)
+@pytest.mark.parametrize("step", [0, 3, 301], ids=["start", "resumed", "later"])
+def test_blocks_are_few_stretches_for_every_rank_in_every_epoch(batch_size, share, step):
+    store = CountingStore()
+    loader = Loader(
+        store, rows=np.arange(8_000), batch_size=batch_size, seed=0, steps=120, cursor=step * batch_size,
+        share=share, order="blocks",
+    )  # fmt: skip
+    tiles = sum(len(batch.rows) for batch in loader)
+    assert store.stretches / tiles < 0.1
+
+
+def test_a_step_of_blocks_holds_the_samples_of_the_stream_whatever_the_number_of_ranks():
+    def steps(cursor, count, share=slice(None)):
+        return list(
+            Loader(
+                CountingStore(), rows=np.arange(1_100), batch_size=96, seed=0, steps=count, cursor=cursor,
+                share=share, order="blocks",
+            )
+        )  # fmt: skip
+
+    whole = steps(0, 40)
+    for step, batch in enumerate(whole):
+        positions, epochs = sample_at(step * 96, 96, n=1_100, seed=0, order="blocks")
+        assert sorted(zip(epochs, positions, strict=True)) == list(zip(batch.epochs, batch.rows, strict=True))
+    halves = zip(steps(0, 40, slice(0, 48)), steps(0, 40, slice(48, 96)), strict=True)
+    assert [[*a.rows, *b.rows] for a, b in halves] == [batch.rows.tolist() for batch in whole]
+    assert [batch.rows.tolist() for batch in steps(7 * 96, 33)] == [b.rows.tolist() for b in whole[7:]]
+
+
 def test_large_tiles_are_read_a_batch_at_a_time(store):
     store.tile_bytes = 2**30
     loader = Loader(store, rows=np.arange(50), batch_size=8, seed=1, steps=6)

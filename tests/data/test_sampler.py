@@ -75,9 +75,11 @@ def test_blocks_are_one_permutation_after_another_and_the_same_however_cut():
     assert np.concatenate(pieces).tolist() == positions.tolist()
 
 
-def test_a_window_of_blocks_is_few_stretches_of_the_pack_in_no_order():
-    positions, _ = sample_at(512, 512, n=8_000, seed=1, order="blocks")
-    assert len(set((positions // 64).tolist())) == 8
+@pytest.mark.parametrize("window", [1, 17, 40])
+def test_a_window_of_blocks_is_few_stretches_of_the_pack_in_no_order(window):
+    """Of the first epoch and of later ones, whose number of tiles is no multiple of a window."""
+    positions, _ = sample_at(512 * window, 512, n=8_000, seed=1, order="blocks")
+    assert len(set((positions // 16).tolist())) <= 34
     assert abs(np.corrcoef(np.arange(512), positions)[0, 1]) < 0.2
     batch = positions[:64]
-    assert len(set((batch // 64).tolist())) == 8, "every batch sees every block of its window"
+    assert len(set((batch // 16).tolist())) > 20, "a batch sees most blocks of its window"

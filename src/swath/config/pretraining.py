@@ -39,7 +39,7 @@ class PretrainConfig(Settings):
     batch_size: Annotated[int, Field(ge=2)] = 64
     """Tiles a step."""
     order: Literal["shuffled", "blocks"] | None = None
-    """shuffled: over the whole pack; blocks: 64 neighbours of the pack at a time, 8 such blocks shuffled
+    """shuffled: over the whole pack; blocks: 16 neighbours of the pack at a time, 32 such blocks shuffled
     together, so that S3 is asked seldom. blocks for tiles on S3, shuffled for others, where not given."""
     lr: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate for a batch of 256; scaled by batch_size / 256."""

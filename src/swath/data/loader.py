@@ -97,8 +97,8 @@ class Loader:
         with ThreadPoolExecutor(1, thread_name_prefix="swath-loader") as pool:
             ahead: deque[Future[list[Batch]]] = deque()
             try:
-                for step in range(0, self._steps, self._batches_a_read):
-                    ahead.append(pool.submit(self._read, step))
+                for first, until in self._reads():
+                    ahead.append(pool.submit(self._read, first, until))
                     if len(ahead) > _READS_AHEAD:
                         yield from _wait_for(ahead.popleft())
                 while ahead:
@@ -107,9 +107,15 @@ class Loader:
                 for read in ahead:
                     read.cancel()
 
-    def _read(self, first: int) -> list[Batch]:
-        """Batches `first` and following, from one call of the store: 512 rows at once cost half of 8 x 64."""
-        steps = min(self._batches_a_read, self._steps - first)
+    def _reads(self) -> Iterator[tuple[int, int]]:
+        """First step and end of each read: cut where the stream cuts its windows, wherever the cursor is."""
+        before = self._cursor // self._batch_size % self._batches_a_read
+        for first in range(-before, self._steps, self._batches_a_read):
+            yield max(first, 0), min(first + self._batches_a_read, self._steps)
+
+    def _read(self, first: int, until: int) -> list[Batch]:
+        """Batches `first` to `until`, from one call of the store: 512 rows at once cost half of 8 x 64."""
+        steps = until - first
         positions, epochs = sample_at(
             self._cursor + first * self._batch_size,
             steps * self._batch_size,
@@ -117,6 +123,9 @@ class Loader:
             seed=self._seed,
             order=self._order,
         )
+        if self._order == "blocks":  # in a step neighbours side by side, so that a share is few stretches too
+            order = np.lexsort((positions, epochs, np.arange(len(positions)) // self._batch_size))
+            positions, epochs = positions[order], epochs[order]
         step_rows = self._rows[positions].reshape(steps, -1)
         step_epochs = epochs.reshape(steps, -1)
         rows = step_rows[:, self._share]

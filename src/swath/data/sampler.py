@@ -9,9 +9,9 @@ import numpy.typing as npt
 from swath.draws import permutation
 
 Order = Literal["shuffled", "blocks", "sequential"]
-# Neighbours in the pack that "blocks" reads together, and positions that it shuffles among each other: a read
-# of the loader then asks S3 for 8 or 9 stretches, not for 512 tiles.
-_BLOCK, _WINDOW = 64, 512
+# Neighbours in the pack that "blocks" reads together, and samples that it shuffles among each other: S3 is
+# asked for 32 to 34 stretches, not for 512 tiles. Longer ones cost accuracy (docs/results/cloud.md).
+_BLOCK, _WINDOW = 16, 512
 
 
 def sample_at(
@@ -20,8 +20,8 @@ def sample_at(
     """The `count` samples that follow after `cursor` samples: positions (B,) in 0..n-1, and epochs (B,).
 
     The stream is endless: epoch e visits every position once, in the order permutation(n, seed, e) (or 0..n-1
-    for "sequential"; for "blocks" blocks of neighbours in such an order, shuffled within each window), and a
-    batch may begin in one epoch and end in the next, so no sample is dropped.
+    for "sequential"; for "blocks" blocks of neighbours in such an order, shuffled within each window of the
+    stream), and a batch may begin in one epoch and end in the next, so no sample is dropped.
     """
     if n < 1 or cursor < 0 or count < 0:
         raise ValueError(f"cannot take {count} samples after {cursor} of a stream over {n}")
@@ -45,9 +45,12 @@ def _order(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=2)
 def _in_blocks(n: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Blocks in the order of their own permutation; in each window of positions, the tiles in that of all."""
+    """Blocks in the order of their own permutation; in each window, the tiles in that of all.
+
+    Windows are counted from the start of the stream: a read of the loader holds whole ones in every epoch.
+    """
     blocks = permutation(-(-n // _BLOCK), seed=seed, epoch=epoch)
     tiles = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
     tiles = tiles[tiles < n]
     rank = np.argsort(_order(n, seed, epoch))
-    return tiles[np.lexsort((rank[tiles], np.arange(n) // _WINDOW))]
+    return tiles[np.lexsort((rank[tiles], (epoch * n + np.arange(n)) // _WINDOW))]
