@@ -199,6 +199,8 @@ def _answered(result: Any, switches: Switches) -> int:
     print("\n".join(line.rstrip() for line in result.lines()))
     if switches.json:
         print(json.dumps(result.to_json(), allow_nan=False))
+    if (command := getattr(result, "next_command", None)) and not switches.quiet:
+        print(f"next: {redacted(command)}", file=sys.stderr)
     return int(getattr(result, "exit_code", 0))
 
 

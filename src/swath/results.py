@@ -16,6 +16,11 @@ class Result:
         """Of the command: 0, but where some of the work could not be done and the rest was."""
         return 0
 
+    @property
+    def next_command(self) -> str | None:
+        """What most people type after it, where that can be known."""
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; paths as text."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}

@@ -46,6 +46,18 @@ def test_elsewhere_a_plain_line_comes_every_ten_seconds_and_one_at_the_end(clock
     ]
 
 
+def test_the_rate_is_that_of_the_last_minute_and_at_the_end_of_all(clock, caplog):
+    with caplog.at_level(logging.INFO), Progress(1000, unit="tiles", label="packing") as progress:
+        clock.now_s += 100
+        progress.advance(10)
+        for _ in range(100):
+            clock.now_s += 1
+            progress.advance(2)
+    assert caplog.messages[0].endswith("10/1000 tiles, 0.1 tiles/s, 2 h 45 min left")
+    assert caplog.messages[-2].endswith("210/1000 tiles, 2 tiles/s, 6 min 35 s left")
+    assert caplog.messages[-1].endswith("210/1000 tiles, 1.05 tiles/s, took 3 min 20 s")
+
+
 def test_what_was_done_before_a_resume_counts_as_done_but_not_as_speed(clock, caplog):
     with caplog.at_level(logging.INFO):
         run(clock, [10], step_s=10.0, total=100, start=50)

@@ -46,14 +46,22 @@ def test_the_summary_is_where_the_newest_checkpoint_stands(run):
     for step, rate in ((1, 5.0), (2, 100.0), (3, 110.0)):
         log.append({"step": step, "loss": 4.0 - step, "images_per_s": rate, "wait_share": 0.02})
     tensors = {"student": {"w": torch.arange(4.0)}}
-    save_checkpoint(run.checkpoints, step=3, tensors=tensors, state={"samples": 192, "method": "dino"})
+    save_checkpoint(
+        run.checkpoints,
+        step=3,
+        tensors=tensors,
+        state={"samples": 192, "method": "dino", "vocabulary": ["a", "b"]},
+    )
     assert run.to_json() == {
         "run": str(run.path), "method": "dino", "steps": 3, "samples": 192, "loss": 1.0,
-        "images_per_s": 100.0, "data_wait_share": 0.02, "state_hash": state_hash(tensors),
+        "images_per_s": 100.0, "data_wait_share": 0.02, "classes": 2, "state_hash": state_hash(tensors),
     }  # fmt: skip
     assert run.lines() == [
         f"{run.path}: 3 steps, 192 samples, loss 1.0000, 100 images/s (2.0% waiting for data)"
     ]
+    assert run.next_command is None, "there are no tiles in its settings"
+    known = Run(run.path, CONFIG | {"tiles": "t.lance"})
+    assert known.next_command == f"swath probe {run.path} t.lance"
 
 
 def test_a_run_without_checkpoint_says_so(run):

@@ -73,6 +73,12 @@ class IndexResult(Result):
     cloud_or_shadow: int | None = None
     without_label: int | None = None
 
+    @property
+    def next_command(self) -> str:
+        if self.splits:  # those of a published data set
+            return f"swath pack {self.out} --out {self.out.with_name('tiles.lance')}"
+        return f"swath split {self.out} --out {self.out.with_name('split.parquet')}"
+
 
 def run(config: IndexConfig) -> IndexResult:
     """Write the index of `config.source`; nothing is written unless all of it could be read, or bad files may

@@ -27,6 +27,10 @@ class PackResult(Result):
     tiles_per_s: float
     mb_per_s: float
 
+    @property
+    def next_command(self) -> str:
+        return f"swath pretrain {self.out} --out runs/first --minutes 60"
+
 
 @dataclass(frozen=True)
 class Count:

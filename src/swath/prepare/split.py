@@ -47,6 +47,10 @@ class SplitResult(Result):
     label_divergence: float | None
     labels: dict[str, dict[str, float]]
 
+    @property
+    def next_command(self) -> str:
+        return f"swath pack {self.out} --out {self.out.with_name('tiles.lance')}"
+
     def lines(self) -> list[str]:
         return [*replace(self, labels={}).short(), "", *self._table()] if self.labels else self.short()
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LINE_EVERY_S = 10.0
+RATE_OVER_S = 60.0  # what is done lately says when the rest will be; the first steps of a training are slow
 
 
 class Progress:
@@ -27,9 +29,11 @@ class Progress:
         self._shown: dict[str, object] = {}
         self._bar: RichProgress | None = None
         self._began_s = self._line_s = time.monotonic()
+        self._marks: deque[tuple[float, int]] = deque()  # what was done when, a mark a second
 
     def __enter__(self) -> Self:
         self._began_s = self._line_s = time.monotonic()
+        self._marks.append((self._began_s, self.done))
         if sys.stderr.isatty() and logging.getLogger("swath").level <= logging.INFO:  # more is --quiet
             self._bar = _rich_bar()
             self._bar.add_task(self._label, total=self._total, completed=self.done, note="")
@@ -40,6 +44,7 @@ class Progress:
         """Count what was done; `shown` (numbers or words) stands behind the rate until it is given anew."""
         self.done += count
         self._shown.update(shown)
+        self._mark(time.monotonic())
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.done, note=self._note())
         elif time.monotonic() - self._line_s >= LINE_EVERY_S:
@@ -56,9 +61,17 @@ class Progress:
         elif kind is None:
             log.info("%s %s", self._label, self._note(ended=True))
 
+    def _mark(self, now_s: float) -> None:
+        if now_s - self._marks[-1][0] >= 1:
+            self._marks.append((now_s, self.done))
+        while now_s - self._marks[0][0] > RATE_OVER_S and len(self._marks) > 2:
+            self._marks.popleft()
+
     def _note(self, *, ended: bool = False) -> str:
-        spent_s = max(time.monotonic() - self._began_s, 1e-9)
-        rate = (self.done - self._start) / spent_s
+        now_s = time.monotonic()
+        spent_s = max(now_s - self._began_s, 1e-9)
+        since_s, before = (self._began_s, self._start) if ended else self._marks[0]
+        rate = (self.done - before) / max(now_s - since_s, 1e-9)
         of_total = "" if self._total is None else f"/{self._total}"
         parts = [f"{self.done}{of_total} {self._unit}", f"{_rounded(rate)} {self._unit}/s"]
         if ended:

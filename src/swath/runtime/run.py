@@ -119,7 +119,9 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Where the run stands: steps, samples, loss, median images/s and data wait, hash of its state."""
+        """Where the run stands: steps, samples, loss, median images/s and data wait, classes of
+        the labels of its tiles, hash of its state.
+        """
         rows, checkpoint = self.metrics(), self.checkpoint()
         last = rows[-1] if rows else {}
         return {
@@ -130,8 +132,18 @@ class Run:
             "loss": last.get("loss"),
             "images_per_s": _median(rows, "images_per_s"),
             "data_wait_share": _median(rows, "wait_share"),
+            "classes": len(checkpoint.state.get("vocabulary", ())),
             "state_hash": state_hash(checkpoint.tensors),
         }
+
+    @property
+    def next_command(self) -> str | None:
+        """As of a `Result`: a probe where the tiles of a training have labels."""
+        if "tiles" not in self.config:
+            return None
+        if self.summary["classes"]:
+            return f"swath probe {self.address} {self.config['tiles']}"
+        return f"swath report {self.address}"
 
     def _section(self, name: str) -> dict[str, object]:
         section = self.config.get(name)
