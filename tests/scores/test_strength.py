@@ -58,7 +58,7 @@ def test_a_best_strength_at_the_end_of_those_tried_is_said(caplog):
     parts = [(rows[:200], rows[200:])]
     fine = np.eye(2, dtype=np.uint8)[(features[:, 1] > features[:, 0]).astype(int)]
     assert choose_strength(features, fine, task="class", parts=parts).strength == STRENGTHS[-1]
-    assert "the best strength 1000 is at the end of those tried" in caplog.text
+    assert "of 400 labels: the best strength 1000 is at the end of those tried" in caplog.text
     caplog.clear()
     noisy = features[:, 2] + np.random.default_rng(1).standard_normal(400)
     plain = np.eye(2, dtype=np.uint8)[(noisy > 0).astype(int)]

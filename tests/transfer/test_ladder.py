@@ -11,6 +11,7 @@ from test_report_page import Page
 from swath.config import LadderConfig
 from swath.errors import DataError, UsageError
 from swath.transfer.ladder import run
+from swath.transfer.ladder_figure import colours_of
 
 BASELINES = ["image statistics", "random convolutions", "untrained ViT"]
 
@@ -60,6 +61,15 @@ def test_the_summary_is_the_mean_over_draws_and_its_gain_the_difference(climbed)
             assert row["p_no_gain"]["map_micro"] == 1.0
 
 
+def test_a_baseline_has_one_colour_in_every_figure_and_runs_have_their_own():
+    kinds = {"image statistics": "baseline", "untrained ViT": "baseline", "a": "run", "b": "run"}
+    few = [{"rung": name, "kind": kind} for name, kind in kinds.items()]
+    more = [{"rung": name, "kind": "baseline"} for name in ("random convolutions", "untrained ViT like b")]
+    found, fewer = colours_of({"summary": more + few}), colours_of({"summary": few})
+    assert fewer == {name: found[name] for name in kinds}
+    assert len(set(found.values())) == len(found) == 6
+
+
 def test_table_figure_and_page_are_written_and_say_the_same(climbed):
     rows = list(csv.DictReader(io.StringIO((climbed.out / "ladder.csv").read_text())))
     assert len(rows) == len(climbed.summary) * 4  # macro and micro of AP and F1
@@ -76,6 +86,9 @@ def test_table_figure_and_page_are_written_and_say_the_same(climbed):
     assert (climbed.out / "ladder.png").read_bytes()[:4] == b"\x89PNG"
     assert b"<svg" in (climbed.out / "ladder.svg").read_bytes()[:600]
     assert any("image statistics" in line for line in climbed.lines())
+    heads = [line.index("20 %") for line in climbed.lines() if line.endswith("100 %")]
+    cells = [line.index("[") - len("0.000 ") for line in climbed.lines() if line.startswith("  ")]
+    assert set(heads) == set(cells)
 
 
 def test_a_second_climb_takes_the_features_that_are_there_and_gives_the_same(make_pack, make_run):

@@ -4,6 +4,7 @@ import math
 
 from swath.transfer.report.curves import learning_section
 from swath.transfer.report.facts import RunFacts
+from swath.transfer.report.headline import duration
 
 
 def facts(rows, **recipe):
@@ -30,6 +31,13 @@ def test_a_collapse_is_named_with_its_steps():
     body = learning_section(facts(found, out_dim=256)).body
     assert "Collapse from step 5 to 7: uniform output." in body
     assert "Collapse" not in learning_section(facts(rows(10), out_dim=256)).body
+
+
+def test_the_time_of_training_is_what_the_run_counted_and_else_comes_from_its_speed():
+    fast = [row | {"images_per_s": 64.0} for row in rows(20)]
+    assert duration(facts(fast, batch_size=64)) == "20 s"
+    assert duration(facts([row | {"seconds": 6.0 * row["step"]} for row in fast], batch_size=64)) == "2 min"
+    assert duration(facts(rows(20), batch_size=64)) == "-"
 
 
 def test_the_machine_is_drawn_over_time_and_a_gpu_where_there_is_one():

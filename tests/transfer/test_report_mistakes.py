@@ -38,7 +38,9 @@ def test_the_page_shows_ladder_curve_confusion_and_tiles_and_saves_the_figures(m
         assert words in page.text
     assert ("Confusion" in page.text) == (task == "class")
     assert "Map of errors" in page.text
-    assert "that look least like it to the probe" in page.text
+    assert "Look least like it to the probe:" in page.text
+    assert "Did pretraining pay?" in page.text
+    assert "Class by class, every rung" in page.text
     names = {path.name for path in made.path.iterdir()}
     assert {"ladder.svg", "ladder.png", "label-efficiency.svg", "label-efficiency.png"} <= names
 

@@ -58,6 +58,15 @@ def test_the_token_picture_follows_the_ground_and_shows_no_windows(
     assert between > 4 * max(left.std(axis=(0, 1)).max(), right.std(axis=(0, 1)).max())
 
 
+def test_tiles_that_are_all_alike_have_one_query(tmp_path: Path) -> None:
+    store = pack_scene(tmp_path / "tiles.lance", scene_of(64, 64))
+    features = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    boxes, every = ground_boxes(store), np.arange(len(store))
+    for kinds in (1, 2):
+        found = more_like_this(features[every % kinds], boxes, every)
+        assert len(found) == kinds
+
+
 def test_neighbours_are_the_nearest_that_share_no_ground(tmp_path: Path) -> None:
     store = pack_scene(tmp_path / "tiles.lance", scene_of(96, 96), stride_px=8)
     boxes = ground_boxes(store)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from swath.geography.leaks import Leaks
 
@@ -18,6 +18,7 @@ _TRAIN, _CLEAR, _NEAR, _TOUCHES, _OVERLAPS = "#a9c4e8", "#2e8b74", "#e9c46a", "#
 _INK, _SOFT = "#17201c", "#5c6862"
 _WINDOW_SIDES = 7  # of a tile, to each side of the middle of the close-up
 _METRES_A_DEGREE = 111_320.0
+_SMALL = 0.03  # of the width of the map: a square of this size would be hard to find
 
 
 def leak_map(leaks: Leaks, train: Rows) -> Rgb:
@@ -29,7 +30,7 @@ def leak_map(leaks: Leaks, train: Rows) -> Rgb:
     _draw_overview(overview, leaks, train, kinds)
     centre = _worst(leaks, kinds)
     _draw_close_up(close, leaks, train, kinds, centre)
-    overview.plot(*centre, marker="s", ms=13, mfc="none", mec=_INK, mew=1.4)
+    _mark(overview, close, centre)
     figure.legend(
         handles=[
             Patch(color=_TRAIN, label="train"),
@@ -40,6 +41,7 @@ def leak_map(leaks: Leaks, train: Rows) -> Rgb:
         frameon=False,
         labelcolor=_INK,
     )
+    figure.draw_without_rendering()  # the first layout does not know yet how high maps of this shape are
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's own stubs lack it
     rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # likewise
     return np.asarray(rgba[..., :3]).copy()
@@ -105,6 +107,15 @@ def _draw_close_up(
         f"Close up: {2 * half * _METRES_A_DEGREE / 1000:.3g} km across (the square on the left)",
         centre[1],
     )
+
+
+def _mark(overview: Any, close: Any, centre: tuple[float, float]) -> None:
+    """The square of the close-up at its true size; in a wide archive a larger one around it."""
+    (left, right), (bottom, top) = close.get_xlim(), close.get_ylim()
+    width = float(np.ptp(overview.get_xlim()))
+    overview.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, ec=_INK, lw=1.4))
+    if right - left < _SMALL * width:
+        overview.plot(*centre, marker="s", ms=13, mfc="none", mec=_INK, mew=1.4)
 
 
 def _tidy(axes: Any, title: str, lat: float) -> None:

@@ -32,7 +32,8 @@ def scene_map(rgb: Rgb, canvas: Canvas, splits: Names) -> Markup:
     picture[~canvas.covered] = _PAPER
     _draw_scale(picture, layout)
     what = "The scene" if layout.whole else "A part of the largest scene"
-    caption = f"{what}{_size_in_words(layout)}, each place in the colour of its split."
+    size = _size_in_words(layout)
+    caption = f"{what}{size}, each place in the colour of its split, test over train where tiles overlap."
     return picture_figure(picture, title="Splits on the ground.", caption=caption, alt="map of splits")
 
 

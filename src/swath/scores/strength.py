@@ -60,8 +60,10 @@ def choose_strength(
     best = int(mean.argmax())
     beside = {0: 1, len(STRENGTHS) - 1: len(STRENGTHS) - 2}.get(best)
     if beside is not None and mean[best] > mean[beside]:
+        count = sum(map(len, parts[0]))
         log.warning(
-            f"the best strength {STRENGTHS[best]:g} is at the end of those tried; one beyond may be better"
+            f"of {count:,} labels: the best strength {STRENGTHS[best]:g} is at the end of those tried; "
+            "one beyond may be better"
         )
     return StrengthChoice(STRENGTHS[best], dict(zip(STRENGTHS, mean.tolist(), strict=True)))
 

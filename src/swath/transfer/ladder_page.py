@@ -1,14 +1,19 @@
 """The page of a ladder, and its section in the report: figure, table, sentences, classes."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, page, table
+from swath.transfer.baselines import UNTRAINED
 from swath.transfer.fractions import percent
 from swath.transfer.ladder_table import PROBES, TITLES, Ladder, points, probes_of, rungs_of, shown_measures
 
-_DIGEST = 12  # as many digits as name it; ladder.json has them all
+_DIGEST, _WHOLE_DIGEST = 12, 64  # as many digits as name it; ladder.json has them all
+_MADE_OF = {
+    "features": "features", "dim": "numbers a tile", "image_px": "seen at, px", "bands": "bands",
+    "scale": "scaled by", "weights": "weights", "step": "step",
+}  # fmt: skip
 
 
 def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
@@ -17,10 +22,15 @@ def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
         "header",
         element("div", "swath ladder", class_="eyebrow"),
         element("h1", "Did pretraining pay?"),
-        element("p", *_answer(ladder), class_="verdict"),
+        element("p", *ladder_verdict(ladder), class_="verdict"),
         class_="masthead",
     )
-    sections = [ladder_section(ladder, figures), *_class_sections(ladder), _made_of(ladder)]
+    lede = (
+        f"Average precision by {PROBES[probes_of(ladder)[0]]} with the most labels. The share of test tiles "
+        "with the class is what guessing gets."
+    )
+    classes = Section("classes", "Class by class", lede, class_table(ladder))
+    sections = [ladder_section(ladder, figures), classes, _made_of(ladder)]
     footer = element("p", "This page is one file and loads nothing from anywhere.")
     return page("swath ladder", masthead=head, sections=sections, footer=footer)
 
@@ -33,11 +43,7 @@ def ladder_section(ladder: Ladder, figures: Mapping[str, bytes]) -> Section:
         f"{ladder['n_train']:,} labelled training tiles, the mean of {settings['fraction_seeds']} draws. "
         f"95% intervals by bootstrap over {settings['groups']:,} {settings['by']}s and over the draws."
     )
-    words: list[Markup] = []
-    for probe, said in ladder["sentences"].items():
-        if said:
-            title = f"What the labels are worth: {PROBES[probe]}, {TITLES[ladder['headline']]}"
-            words += [element("h3", title), element("ul", *(element("li", one) for one in said))]
+    words = label_lists(ladder["sentences"], headline=ladder["headline"])
     knn = f"kNN with k {settings['k']}, temperature {settings['temperature']}. " if "k" in settings else ""
     left = (
         f"Left out (too few positive test tiles): {', '.join(ladder['left_out'])}."
@@ -45,11 +51,22 @@ def ladder_section(ladder: Ladder, figures: Mapping[str, bytes]) -> Section:
         else ""
     )
     note = element("p", f"{knn}{left}", class_="note") if knn or left else None
-    body = join([element("div", picture(figures), class_="card"), *words, *_tables(ladder), note])
+    body = join([picture(figures), *words, *_tables(ladder), note])
     return Section("ladder", "The ladder", lede, body)
 
 
-def _answer(ladder: Ladder) -> list[Markup | str]:
+def label_lists(sentences: Mapping[str, Sequence[str]], *, headline: str) -> list[Markup]:
+    """What the labels are worth, a list for each probe; a number and its % stay on one line."""
+    words: list[Markup] = []
+    for probe, said in sentences.items():
+        if said:
+            items = (element("li", one.replace(" %", "\N{NO-BREAK SPACE}%")) for one in said)
+            title = f"What the labels are worth: {PROBES[probe]}, {TITLES[headline]}"
+            words += [element("h3", title), element("ul", *items)]
+    return words
+
+
+def ladder_verdict(ladder: Ladder) -> list[Markup | str]:
     """The best pretrained rung by the first probe and the headline measure, against the untrained network."""
     probe, headline = probes_of(ladder)[0], ladder["headline"]
     most = max(row["fraction"] for row in ladder["summary"])
@@ -68,14 +85,13 @@ def _answer(ladder: Ladder) -> list[Markup | str]:
 
 
 def picture(figures: Mapping[str, bytes]) -> Markup:
-    """An SVG for a light page and one for a dark page."""
+    """An SVG for a light page and one for a dark page, as wide as the page."""
     light, dark = (
         f"data:image/svg+xml;base64,{base64.b64encode(figures[t]).decode()}" for t in ("light", "dark")
     )
     source = element("source", srcset=dark, media="(prefers-color-scheme: dark)")
-    return element(
-        "picture", source, element("img", src=light, alt="score of each rung by share of the labels")
-    )
+    image = element("img", src=light, alt="score of each rung by share of the labels")
+    return element("div", element("picture", source, image), class_="card curves")
 
 
 def _tables(ladder: Ladder) -> list[Markup]:
@@ -95,7 +111,9 @@ def _tables(ladder: Ladder) -> list[Markup]:
 def _row(ladder: Ladder, probe: str, rung: str, measure: str) -> Markup:
     found = points(ladder, probe, rung)
     cells = [_cell(point[measure]) for point in found]
-    gain = _cell(found[-1]["gain_over_untrained"][measure], sign="+")
+    itself = rung == UNTRAINED
+    gained = found[-1]["gain_over_untrained"][measure]
+    gain = element("td", "-", class_="num") if itself else _cell(gained, sign="+")
     main = "main" if found[0]["kind"] != "baseline" else None
     return element("tr", element("td", rung), *cells, gain, class_=main)
 
@@ -105,8 +123,8 @@ def _cell(value: list[float], *, sign: str = "") -> Markup:
     return element("td", middle, element("small", f"{low} to {high}"), class_="num")
 
 
-def _class_sections(ladder: Ladder) -> list[Section]:
-    """AP of each class by every rung, with its prevalence, the classes by name."""
+def class_table(ladder: Ladder) -> Markup:
+    """AP of each class by every rung and the first probe, with its prevalence, the classes by name."""
     probe = probes_of(ladder)[0]
     by_rung = ladder["per_class"][probe]
     first = next(iter(by_rung.values()))
@@ -118,20 +136,16 @@ def _class_sections(ladder: Ladder) -> list[Section]:
         )
         cells = [_cell([scores[name]["ap"], *scores[name]["interval"]]) for scores in by_rung.values()]
         rows.append(element("tr", element("td", name), share, *cells))
-    lede = (
-        f"Average precision by {PROBES[probe]} with the most labels. The share of test tiles with "
-        "the class is what guessing gets."
-    )
-    return [Section("classes", "Class by class", lede, table(["Class", *heads], rows))]
+    return table(["Class", *heads], rows)
 
 
 def _made_of(ladder: Ladder) -> Section:
     """What each rung is, so that the table can be made again."""
-    keys = ("features", "dim", "image_px", "bands", "scale", "weights", "step", "digest")
     rows = []
     for rung in ladder["rungs"]:
-        values = (", ".join(v) if isinstance(v := rung[key], list) else str(v) for key in keys[:-1])
-        cells = (element("td", value) for value in (rung["name"], *values, rung["digest"][:_DIGEST]))
+        values = (", ".join(v) if isinstance(v := rung[key], list) else str(v) for key in _MADE_OF)
+        digest = rung["digest"][:_DIGEST] if len(rung["digest"]) == _WHOLE_DIGEST else "-"
+        cells = (element("td", value) for value in (rung["name"], *values, digest))
         rows.append(element("tr", *cells))
     lede = "What the features are of, and how pixels were scaled."
-    return Section("rungs", "The rungs", lede, table(["Rung", *keys], rows))
+    return Section("rungs", "The rungs", lede, table(["Rung", *_MADE_OF.values(), "digest"], rows))

@@ -42,15 +42,16 @@ def points(ladder: Ladder, probe: str, rung: str) -> list[dict[str, Any]]:
 def text_lines(ladder: Ladder) -> list[str]:
     """A block for each probe and measure: a line a rung, a column a share of the labels."""
     lines = []
-    width = max(map(len, rungs_of(ladder)))
+    titles = [PROBES[probe] + ", " + TITLES[m] for probe in probes_of(ladder) for m in shown_measures(ladder)]
+    width = max(*(len(rung) + 2 for rung in rungs_of(ladder)), *map(len, titles))
     for probe in probes_of(ladder):
         for measure in shown_measures(ladder):
             first = points(ladder, probe, rungs_of(ladder)[0])
             heads = " ".join(f"{percent(point['fraction']):22}" for point in first)
-            lines += ["", f"{PROBES[probe] + ', ' + TITLES[measure]:{width + 2}}  {heads}".rstrip()]
+            lines += ["", f"{PROBES[probe] + ', ' + TITLES[measure]:{width}}  {heads}".rstrip()]
             for rung in rungs_of(ladder):
                 cells = " ".join(f"{_interval(p[measure]):22}" for p in points(ladder, probe, rung))
-                lines.append(f"  {rung:{width}}  {cells}".rstrip())
+                lines.append(f"{'  ' + rung:{width}}  {cells}".rstrip())
     return lines
 
 

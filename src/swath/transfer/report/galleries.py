@@ -14,6 +14,7 @@ from swath.pages.pictures import Display, Rows, column, spread_rows, tile_figure
 QUERIES, NEIGHBOURS = 6, 8
 _CANDIDATES = 20_000
 _SEED = 0
+_DIGITS = 4  # of features of length 1: what differs less is one
 _HAIR = 0.1  # of a side: boxes of tiles that only touch overlap a little once they are in degrees
 
 Floats = npt.NDArray[np.float32]
@@ -40,7 +41,8 @@ def more_like_this(features: Floats, boxes: Boxes, eligible: Rows) -> list[Liken
         :, None
     ]  # in place: it may be large
     pool = eligible[spread_rows(len(eligible), _CANDIDATES)]
-    found = KMeans(min(QUERIES, len(pool)), n_init=4, random_state=_SEED).fit(unit[pool])
+    distinct = len(np.unique(unit[pool].round(_DIGITS), axis=0))  # of a collapsed network, or of equal tiles
+    found = KMeans(min(QUERIES, distinct), n_init=4, random_state=_SEED).fit(unit[pool])
     queries = [int(pool[np.argmin(distances)]) for distances in found.transform(unit[pool]).T]
     return [_nearest(unit, boxes, query) for query in dict.fromkeys(queries)]
 

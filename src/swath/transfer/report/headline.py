@@ -102,7 +102,7 @@ def _comparison(probe: Row) -> Markup:
 def _numbers(run: RunFacts, tiles: TileFacts) -> list[Markup]:
     size = tiles.format
     gsd = f", {size.gsd_m:g} m a pixel" if size.gsd_m else ""
-    seconds = [value for value in run.column("images_per_s") if value]
+    rates = _rates(run)
     model = str(run.recipe.get("model", "ViT")).replace("vit_", "ViT-")
     return [
         _number(f"{tiles.trained:,}", "tiles trained on, labels unseen", f"{size.size_px} px{gsd}"),
@@ -112,7 +112,7 @@ def _numbers(run: RunFacts, tiles: TileFacts) -> list[Markup]:
             f"steps of {run.recipe.get('batch_size', '?')}",
             f"{model}, patch {run.recipe.get('patch_size', '?')}",
         ),
-        _number(_duration(run, seconds), "of training", f"{number(_median(seconds), 0)} images/s"),
+        _number(duration(run), "of training", f"{number(_median(rates), 0)} images/s"),
     ]
 
 
@@ -121,13 +121,20 @@ def _number(value: str, label: str, small: str) -> Markup:
     return element("div", element("div", value, class_="value"), words)
 
 
-def _duration(run: RunFacts, rates: list[float]) -> str:
-    if not rates or not run.samples:
+def duration(run: RunFacts) -> str:
+    """In words, as the run counted it with its checks and saves; where it did not, from its speed."""
+    rates = _rates(run)
+    counted = [value for value in run.column("seconds") if value is not None]
+    if not counted and not (rates and run.samples):
         return "-"
-    seconds = run.samples / _median(rates)
+    seconds = max(counted) if counted else run.samples / _median(rates)
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _rates(run: RunFacts) -> list[float]:
+    return [value for value in run.column("images_per_s") if value]
 
 
 def _median(values: list[float]) -> float:

@@ -72,7 +72,8 @@ def leaks_section(leaks: Leaks, store: TileStore) -> Section:
     lede = (
         "Clean: no tile touches a training tile."
         if clean
-        else "Tiles that are scored, beside those that train."
+        else "Not clean: a tile beside a training tile, or on it, looks like it, and its score says how well "
+        "the network remembers. Split by blocks: swath split --by blocks, with --gap-m where tiles touch."
     )
     body = join([table(["", *heads], rows, fit=True), element("div", picture, class_="card")])
     return Section("leaks", "Whether test touches train", lede, body)

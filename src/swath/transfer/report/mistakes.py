@@ -114,17 +114,25 @@ def _confusion(found: Answered) -> list[Markup]:
 
 def _extremes(found: Answered, display: Display) -> list[Markup]:
     """Of the classes with most test tiles: those of its tiles that look least and most like it."""
-    strips = []
+    said = "Under a tile: the probability that the probe gives to the class, and what it decided on."
+    strips = [element("h3", "Worst and best tiles of each class"), element("p", said, class_="note")]
     for k in np.argsort(-found.truth.sum(axis=0), kind="stable")[:_CLASSES]:
         mine = np.flatnonzero(found.truth[:, k])
         if not len(mine):
             continue
         order = mine[np.argsort(found.chance[mine, k], kind="stable")]
-        strips.append(element("h3", found.examples.vocabulary[k]))
-        for places, words in ((order[:_WORST], "least"), (order[::-1][:_WORST], "most")):
-            said = f"Tiles of the class that look {words} like it to the probe:"
-            strips.append(element("p", said, class_="note"))
-            strips.append(element("div", *_tiles(found, display, places, int(k)), class_="tiles"))
+        sides = (
+            element(
+                "div",
+                element("p", f"Look {words} like it to the probe:", class_="note"),
+                element("div", *_tiles(found, display, places, int(k)), class_="tiles"),
+            )
+            for places, words in ((order[:_WORST], "least"), (order[::-1][:_WORST], "most"))
+        )
+        strips += [
+            element("h3", found.examples.vocabulary[k]),
+            element("div", *sides, class_="pair extremes"),
+        ]
     if found.truth.shape[1] > _CLASSES:
         strips.append(element("p", f"The {_CLASSES} classes with most test tiles are shown.", class_="note"))
     return strips
@@ -136,7 +144,7 @@ def _tiles(found: Answered, display: Display, places: npt.NDArray[np.intp], k: i
         tile_figure(
             picture,
             alt=f"tile {found.rows[place]}",
-            caption=element("span", f"{found.chance[place, k]:.2f}, said: {_said(found, int(place))}"),
+            caption=join([f"{found.chance[place, k]:.2f}", element("br"), _said(found, int(place))]),
         )
         for picture, place in zip(pictures, places, strict=True)
     ]
@@ -166,9 +174,9 @@ def _map(found: Answered, store: TileStore) -> list[Markup]:
         for i in np.argsort(found.wrong, kind="stable")
     ]  # fmt: skip
     box = f"0 0 {span[0] * scale + 16:.0f} {height:.0f}"
-    words = (
-        f"{np.count_nonzero(found.wrong == 0):,} of {len(found.wrong):,} test tiles are all right (green)."
-    )
+    right = f"{np.count_nonzero(found.wrong == 0):,} of {len(found.wrong):,} test tiles are all right (green)"
+    several = found.examples.task != "class"
+    words = f"{right}; {'the more classes are wrong, the stronger the red' if several else 'the others red'}."
     picture = element("svg", *dots, viewBox=box, role="img", aria_label="map of errors")
     return [
         element("h3", "Map of errors"),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from swath.pages.page import Section, missing
 from swath.transfer.baselines import PRETRAINED
 from swath.transfer.comparison import MEASURES
 from swath.transfer.ladder_figure import write_figure
-from swath.transfer.ladder_page import ladder_section, picture
+from swath.transfer.ladder_page import class_table, label_lists, ladder_section, ladder_verdict, picture
 from swath.transfer.report.facts import Row
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ def report_ladder(ladder: Row | None, *, beside: Path, command: str) -> Section:
     if ladder is None:
         lede = "Baselines, given weights and runs, at several shares of the labels."
         return Section("ladder", "The ladder", lede, missing("No ladder of these tiles yet.", command))
-    return ladder_section(ladder, write_figure(ladder, beside))
+    section = ladder_section(ladder, write_figure(ladder, beside))
+    answer = element("p", "Did pretraining pay? ", *ladder_verdict(ladder), class_="verdict")
+    classes = element("details", element("summary", "Class by class, every rung"), class_table(ladder))
+    return replace(section, body=join([answer, section.body, classes]))
 
 
 def efficiency_section(probes: dict[str, Row], ladder: Row | None, *, beside: Path, command: str) -> Section:
@@ -64,9 +68,9 @@ def efficiency_section(probes: dict[str, Row], ladder: Row | None, *, beside: Pa
     if not curves:
         return Section("labels", title, lede, missing("All labels were used in one go.", command))
     figures = write_figure(as_ladder(curves), beside, name="label-efficiency")
-    said = [element("li", one) for probe in curves.values() for one in probe["sentences"]]
-    body = join([element("div", picture(figures), class_="card"), element("ul", *said)])
-    return Section("labels", title, lede, body)
+    headline = as_ladder(curves)["headline"]
+    said = label_lists({task: probe["sentences"] for task, probe in curves.items()}, headline=headline)
+    return Section("labels", title, lede, join([picture(figures), *said]))
 
 
 def as_ladder(probes: dict[str, Row]) -> Row:

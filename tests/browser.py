@@ -36,16 +36,16 @@ def served(archive):
         yield f"http://127.0.0.1:{access.port}/?token={access.token}"
 
 
-def open_page(browser, address, **settings):
+def open_page(browser, address, *, ready="body[data-ready]", width=1200, **settings):
     """A page that is ready; `page.problems` fills with errors, `page.asked` with addresses."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900}, **settings)
+    page = browser.new_page(viewport={"width": width, "height": 900}, **settings)
     page.set_default_timeout(10_000)
     page.problems, page.asked = [], []
     page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(address)
-    page.wait_for_selector("body[data-ready]")
+    page.wait_for_selector(ready)
     return page
 
 
