@@ -106,6 +106,14 @@ def test_large_tiles_are_read_a_batch_at_a_time(store):
     assert [len(batch.rows) for batch in loader] == [8] * 6
 
 
+def test_where_there_is_a_gpu_tiles_lie_in_pinned_memory(store, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    assert len(list(Loader(store, rows=np.arange(50), batch_size=8, seed=1, steps=2))) == 2
+    assert pinned
+
+
 def test_no_steps_give_no_batches(store):
     assert list(Loader(store, rows=np.arange(50), batch_size=8, seed=1, steps=0)) == []
 

@@ -129,7 +129,7 @@ class Loader:
         step_rows = self._rows[positions].reshape(steps, -1)
         step_epochs = epochs.reshape(steps, -1)
         rows = step_rows[:, self._share]
-        pixels = [torch.from_numpy(group) for group in self._store.read(rows.ravel())]
+        pixels = [_for_device(group) for group in self._store.read(rows.ravel())]
         return [
             Batch(
                 rows=rows[step],
@@ -141,6 +141,12 @@ class Loader:
             )
             for step in range(steps)
         ]
+
+
+def _for_device(pixels: npt.NDArray[np.generic]) -> Tensor:
+    """As a tensor; in pinned memory where there is a GPU, which then fetches it while the host goes on."""
+    tensor = torch.from_numpy(pixels)
+    return tensor.pin_memory() if torch.cuda.is_available() else tensor
 
 
 def _wait_for(reading: Future[list[Batch]]) -> Iterator[Batch]:

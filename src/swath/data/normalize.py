@@ -21,7 +21,7 @@ def to_unit(groups: list[Tensor], tile_format: TileFormat, device: torch.device 
     """
     size_px = tile_format.size_px
     parts = [
-        _group_to_unit(pixels if device is None else pixels.to(device), group, tile_format)
+        _group_to_unit(pixels if device is None else pixels.to(device, non_blocking=True), group, tile_format)
         for pixels, group in zip(groups, tile_format.groups, strict=True)
     ]
     parts = [part if part.shape[-1] == size_px else _enlarge(part, size_px) for part in parts]
