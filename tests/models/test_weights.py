@@ -57,6 +57,18 @@ DAMAGED = {
         _header(_ONE.replace(b"[0,8]", b"[-8,0]"), b"\0" * 8),
         "not a whole safetensors file",
     ),
+    "offsets past the end": (
+        _header(_ONE.replace(b"[0,8]", b"[8,16]"), b"\0" * 8),
+        "not a whole safetensors file",
+    ),
+    "overlapping offsets": (
+        _header(_ONE[:-1] + b"," + _ONE[1:].replace(b"a", b"b", 1).replace(b"[0,8]", b"[4,12]"), b"\0" * 12),
+        "not a whole safetensors file",
+    ),
+    "2^62 numbers": (
+        _header(_ONE.replace(b"[2]", b"[4611686018427387904,4]"), b"\0" * 8),
+        "not a whole safetensors file",
+    ),
     "other shape": (_header(_ONE.replace(b"[2]", b"[3]"), b"\0" * 8), "not a whole safetensors file"),
     "pickle": (pickle.dumps({"a": 1}), "is not safetensors but a pickle; .* swath import "),
     "zip of torch.save": (b"PK\x03\x04rest", "is not safetensors but a pickle"),

@@ -12,6 +12,7 @@ from swath.config import LadderConfig
 from swath.errors import DataError, UsageError
 from swath.transfer.ladder import run
 from swath.transfer.ladder_figure import colours_of
+from swath.transfer.ladder_table import latex_text
 
 BASELINES = ["image statistics", "random convolutions", "untrained ViT"]
 
@@ -21,9 +22,17 @@ def climb(store, *runs, **settings):
     return run(LadderConfig(tiles=store.path, runs=tuple(one.path for one in runs), **{**usual, **settings}))
 
 
+@pytest.fixture(scope="module")
+def kept():
+    return {}
+
+
 @pytest.fixture
-def climbed(make_pack, make_run):
-    return climb(make_pack(count=480), make_run("first"), make_run("second", seed=9))
+def climbed(make_pack, make_run, kept):
+    """Two runs, climbed once for all tests that only look at it."""
+    if not kept:
+        kept["ladder"] = climb(make_pack(count=480), make_run("first"), make_run("second", seed=9))
+    return kept["ladder"]
 
 
 def test_every_rung_probe_share_and_draw_has_a_row_with_its_interval(climbed):
@@ -61,6 +70,27 @@ def test_the_summary_is_the_mean_over_draws_and_its_gain_the_difference(climbed)
             assert row["p_no_gain"]["map_micro"] == 1.0
 
 
+def test_two_runs_are_compared_on_the_same_rounds(climbed):
+    shares = [(probe, share) for probe in ("linear", "knn") for share in (0.2, 1.0)]
+    assert [(pair["probe"], pair["fraction"]) for pair in climbed.pairs] == shares
+    value = {(r["rung"], r["probe"], r["fraction"]): r["map_macro"][0] for r in climbed.summary}
+    for pair in climbed.pairs:
+        assert (pair["rung"], pair["over"]) == ("second", "first")
+        ours, theirs = (value[name, pair["probe"], pair["fraction"]] for name in ("second", "first"))
+        assert pair["map_macro"][0] == pytest.approx(ours - theirs)
+        assert (pair["p_no_difference"]["map_macro"] < 0.05) == (
+            pair["map_macro"][1] > 0 or pair["map_macro"][2] < 0
+        )
+    said = [line for line in climbed.lines() if line.startswith("second over first")]
+    assert [line.split(", ")[1:3] for line in said] == [["linear probe", "100 %"], ["kNN (k 20", "T 0.07)"]]
+
+
+def test_a_name_cannot_be_an_argument_in_latex():
+    row = {"rung": "[x] 5%", "probe": "linear", "fraction": 1.0, "map_macro": [0.5, 0.4, 0.6]}
+    text = latex_text({"summary": [row], "n_test": 9, "settings": {"by": "tile"}})
+    assert r"{[}x] 5\% & 0.500" in text
+
+
 def test_a_baseline_has_one_colour_in_every_figure_and_runs_have_their_own():
     kinds = {"image statistics": "baseline", "untrained ViT": "baseline", "a": "run", "b": "run"}
     few = [{"rung": name, "kind": kind} for name, kind in kinds.items()]
@@ -75,6 +105,9 @@ def test_table_figure_and_page_are_written_and_say_the_same(climbed):
     assert len(rows) == len(climbed.summary) * 4  # macro and micro of AP and F1
     first = climbed.summary[0]
     assert float(rows[0]["value"]) == first[rows[0]["measure"]][0]
+    assert {(row["probe"], row["k"], row["temperature"]) for row in rows} == {
+        ("linear", "", ""), ("knn", "20", "0.07")
+    }  # fmt: skip
     tex = (climbed.out / "ladder.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 1
     assert rf"{first['map_macro'][0]:.3f}" in tex
@@ -124,7 +157,7 @@ def test_without_a_run_the_baselines_stand_alone(make_pack):
 def test_a_single_label_ladder_is_headed_by_accuracy(make_pack, make_run):
     found = climb(make_pack(task="class"), make_run(), probes=("knn",))
     assert found.headline == "accuracy"
-    assert "kNN, accuracy" in "\n".join(found.lines())
+    assert "kNN (k 20, T 0.07), accuracy" in "\n".join(found.lines())
 
 
 def test_a_run_of_another_pack_is_refused_before_anything_is_computed(make_pack, make_run):

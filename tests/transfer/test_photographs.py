@@ -77,6 +77,18 @@ def test_given_weights_are_a_rung_with_an_untrained_network_of_their_shape(weigh
     assert found.rungs[-1]["bands"] == ["red", "green", "blue"]
 
 
+def test_the_network_alone_under_the_names_of_timm_is_the_same_network(weights, tmp_path):
+    """As dino_deitsmall16_pretrain.pth holds it, and as timm does with a classifier beside it."""
+    path, network = weights
+    named = network.state_dict()
+    torch.save(named, tmp_path / "bare.pth")
+    torch.save(named | {"head.weight": torch.ones(9, 192), "head.bias": torch.ones(9)}, tmp_path / "timm.pth")
+    expected = photographic(path, content=Content()).network.state_dict()
+    for name in ("bare.pth", "timm.pth"):
+        found = photographic(tmp_path / name, content=Content()).network.state_dict()
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
 def test_tiles_without_colours_and_weights_of_many_bands_are_refused(weights, tmp_path):
     tiles, _ = pack(tmp_path / "tiles.lance", ("VV", "VH", "ratio"))
     with pytest.raises(

@@ -2,10 +2,12 @@
 
 import json
 import logging
+import math
 from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score
@@ -274,6 +276,26 @@ def test_the_recipe_of_dino_trains_on_crops_and_answers_for_whole_tiles(make_pac
     assert result.out.name == "probe-dino.json"
     assert (made.path / "probe-dino-head.safetensors").exists()
     assert probe(made, make_pack("again.lance"), recipe="dino").map_macro == result.map_macro
+
+
+def test_the_recipe_of_dino_has_the_optimiser_and_the_schedule_of_eval_linear(
+    make_pack, make_run, monkeypatch
+):
+    rates, kinds = [], set()
+    step = torch.optim.SGD.step
+
+    def watched(self, *given):
+        (group,) = self.param_groups
+        rates.append(group["lr"])
+        kinds.add((group["momentum"], group["weight_decay"], group["nesterov"], group["dampening"]))
+        return step(self, *given)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    found = probe(make_run(), make_pack(), recipe="dino").settings
+    assert (found["epochs"], found["batch_size"], found["lr"]) == (50, 256, 0.001)
+    assert kinds == {(0.9, 0, False, 0)}
+    once = [0.001 * (1 + math.cos(math.pi * epoch / 50)) / 2 for epoch in range(50)]
+    assert rates == pytest.approx(once * 2)  # one batch an epoch; untrained, then the run
 
 
 def test_settings_without_effect_are_refused():

@@ -7,6 +7,7 @@ same bootstrap rounds, so that every difference is a paired one.
 import logging
 from collections.abc import Iterator
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def _climbed(config: LadderConfig, runs: tuple[Path, ...]) -> LadderResult:
         n_test=len(examples.test),
         rows=[row for rung, probe, curve in climbed for row in _rows(rung, probe, curve)],
         summary=_summary(climbed, exam),
+        pairs=_pairs(climbed, exam),
         sentences=_sentences(climbed, exam),
         per_class=_per_class(climbed),
         left_out=list(exam.left_out),
@@ -136,6 +138,27 @@ def _summary(climbed: list[tuple[Rung, str, Curve]], exam: Exam) -> list[dict[st
                     **point,
                     "gain_over_untrained": {name: one.interval.to_json() for name, one in gains.items()},
                     "p_no_gain": {name: one.p_value for name, one in gains.items()},
+                }
+            )
+    return found
+
+
+def _pairs(climbed: list[tuple[Rung, str, Curve]], exam: Exam) -> list[dict[str, Any]]:
+    """Every two trained rungs on the same test tiles, the later less the earlier, paired round by round."""
+    found = []
+    for (before, probe, first), (after, other, second) in combinations(climbed, 2):
+        if probe != other or "baseline" in (before.kind, after.kind):
+            continue
+        for share in first.fractions:
+            gains = {m: second.estimate(m, share).minus(first.estimate(m, share)) for m in exam.measures}
+            found.append(
+                {
+                    "rung": after.name,
+                    "over": before.name,
+                    "probe": probe,
+                    "fraction": share,
+                    **{name: one.interval.to_json() for name, one in gains.items()},
+                    "p_no_difference": {name: one.p_value for name, one in gains.items()},
                 }
             )
     return found

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from swath.files import file_aside
 from swath.transfer.baselines import IMAGE_STATISTICS, RANDOM_CONVOLUTIONS, UNTRAINED
 from swath.transfer.fractions import percent
-from swath.transfer.ladder_table import PROBES, TITLES, Ladder, points, probes_of, rungs_of
+from swath.transfer.ladder_table import TITLES, Ladder, points, probe_title, probes_of, rungs_of
 
 # On a light and on a dark page. A baseline has one colour in every figure.
 _NAMED = {
@@ -52,7 +52,7 @@ def figure_of(ladder: Ladder, *, tone: int) -> Figure:
     for row, probe in zip(panels, probes, strict=True):
         for panel, measure in zip(row, measures, strict=True):
             _draw(panel, ladder, probe, measure, tone=tone)
-            _dress(panel, ladder, f"{PROBES[probe]}, {TITLES[measure]}", ink=_INK[tone])
+            _dress(panel, ladder, f"{probe_title(ladder, probe)}, {TITLES[measure]}", ink=_INK[tone])
     handles, names = panels[0][0].get_legend_handles_labels()
     one_line = sum(len(name) + 6 for name in names) * _CHARACTER < figure.get_figwidth()
     figure.legend(

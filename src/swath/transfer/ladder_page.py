@@ -7,7 +7,16 @@ from swath.pages.markup import Markup, element, join
 from swath.pages.page import Section, page, table
 from swath.transfer.baselines import UNTRAINED
 from swath.transfer.fractions import percent
-from swath.transfer.ladder_table import PROBES, TITLES, Ladder, points, probes_of, rungs_of, shown_measures
+from swath.transfer.ladder_table import (
+    TITLES,
+    Ladder,
+    pair_lines,
+    points,
+    probe_title,
+    probes_of,
+    rungs_of,
+    shown_measures,
+)
 
 _DIGEST, _WHOLE_DIGEST = 12, 64  # as many digits as name it; ladder.json has them all
 _MADE_OF = {
@@ -25,9 +34,10 @@ def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
         element("p", *ladder_verdict(ladder), class_="verdict"),
         class_="masthead",
     )
+    first = probe_title(ladder, probes_of(ladder)[0])
     lede = (
-        f"Average precision by {PROBES[probes_of(ladder)[0]]} with the most labels. The share of test tiles "
-        "with the class is what guessing gets."
+        f"Average precision by {first} with the most labels. The share of test tiles with the class is what "
+        "guessing gets."
     )
     classes = Section("classes", "Class by class", lede, class_table(ladder))
     sections = [ladder_section(ladder, figures), classes, _made_of(ladder)]
@@ -43,27 +53,38 @@ def ladder_section(ladder: Ladder, figures: Mapping[str, bytes]) -> Section:
         f"{ladder['n_train']:,} labelled training tiles, the mean of {settings['fraction_seeds']} draws. "
         f"95% intervals by bootstrap over {settings['groups']:,} {settings['by']}s and over the draws."
     )
-    words = label_lists(ladder["sentences"], headline=ladder["headline"])
-    knn = f"kNN with k {settings['k']}, temperature {settings['temperature']}. " if "k" in settings else ""
-    left = (
-        f"Left out (too few positive test tiles): {', '.join(ladder['left_out'])}."
-        if ladder["left_out"]
-        else ""
-    )
-    note = element("p", f"{knn}{left}", class_="note") if knn or left else None
-    body = join([picture(figures), *words, *_tables(ladder), note])
+    words = [*label_lists(ladder), *_list("Trained networks against each other", pair_lines(ladder))]
+    body = join([picture(figures), *words, *_tables(ladder), *_notes(ladder)])
     return Section("ladder", "The ladder", lede, body)
 
 
-def label_lists(sentences: Mapping[str, Sequence[str]], *, headline: str) -> list[Markup]:
-    """What the labels are worth, a list for each probe; a number and its % stay on one line."""
+def label_lists(ladder: Ladder) -> list[Markup]:
+    """What the labels are worth, a list for each probe."""
     words: list[Markup] = []
-    for probe, said in sentences.items():
-        if said:
-            items = (element("li", one.replace(" %", "\N{NO-BREAK SPACE}%")) for one in said)
-            title = f"What the labels are worth: {PROBES[probe]}, {TITLES[headline]}"
-            words += [element("h3", title), element("ul", *items)]
+    for probe, said in ladder["sentences"].items():
+        of = f"{probe_title(ladder, probe)}, {TITLES[ladder['headline']]}"
+        words += _list(f"What the labels are worth: {of}", said)
     return words
+
+
+def _list(title: str, said: Sequence[str]) -> list[Markup]:
+    """Under its title, where there is anything to say; a number and its % stay on one line."""
+    items = [element("li", one.replace(" %", "\N{NO-BREAK SPACE}%")) for one in said]
+    return [element("h3", title), element("ul", *items)] if items else []
+
+
+def _notes(ladder: Ladder) -> list[Markup]:
+    """Which classes are in no average, and where fewer tiles than k were labelled."""
+    k = ladder["settings"].get("k", 0)
+    few = sorted({row["fraction"] for row in ladder["summary"] if row["n_train"] < k})
+    said = []
+    if ladder["left_out"]:
+        said.append(f"Left out (too few positive test tiles): {', '.join(ladder['left_out'])}.")
+    if few:
+        said.append(
+            f"At {', '.join(map(percent, few))} fewer than k {k} tiles are labelled: all of them vote."
+        )
+    return [element("p", one, class_="note") for one in said]
 
 
 def ladder_verdict(ladder: Ladder) -> list[Markup | str]:
@@ -78,7 +99,9 @@ def ladder_verdict(ladder: Ladder) -> list[Markup | str]:
     value, low, high = best["gain_over_untrained"][headline]
     claim = "Yes:" if low > 0 else "No:" if high < 0 else "It could not be shown:"
     top = max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row[headline][0])
-    reached = f"{best['rung']} reaches {TITLES[headline]} {best[headline][0]:.3f} by {PROBES[probe]}"
+    reached = (
+        f"{best['rung']} reaches {TITLES[headline]} {best[headline][0]:.3f} by {probe_title(ladder, probe)}"
+    )
     gained = f"{value:+.3f} [{low:+.3f}, {high:+.3f}] over the same network untrained"
     beaten = f"The best baseline, {top['rung']}, reaches {top[headline][0]:.3f}."
     return [element("strong", claim), f" {reached}, {gained}. {beaten}"]
@@ -103,7 +126,7 @@ def _tables(ladder: Ladder) -> list[Markup]:
             heads = [element("th", percent(share), class_="num") for share in shares]
             gain = element("th", "gain over untrained, all labels", class_="num")
             rows = [_row(ladder, probe, rung, measure) for rung in rungs_of(ladder)]
-            title = f"{PROBES[probe].replace('linear', 'Linear')}, {TITLES[measure]}"
+            title = f"{probe_title(ladder, probe).replace('linear', 'Linear')}, {TITLES[measure]}"
             made += [element("h3", title), table(["Features", *heads, gain], rows)]
     return made
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from swath.results import Result
-from swath.transfer.ladder_table import text_lines
+from swath.transfer.ladder_table import pair_lines, text_lines
 
 
 @dataclass(frozen=True)
 class LadderResult(Result):
-    """`rows` has one entry for each rung, probe, share of the labels and draw; `summary` the mean over draws.
+    """`rows` has one entry for each rung, probe, share of the labels and draw; `summary` the mean over draws;
+    `pairs` the difference of every two trained rungs.
 
     A measured value is [value, low, high], a 95 % interval. `headline` is the measure that sentences speak
     of.
@@ -22,6 +23,7 @@ class LadderResult(Result):
     n_test: int
     rows: list[dict[str, Any]]
     summary: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
     sentences: dict[str, list[str]]
     per_class: dict[str, dict[str, Any]]
     left_out: list[str]
@@ -32,16 +34,14 @@ class LadderResult(Result):
 
     def lines(self) -> list[str]:
         """The table, then what the labels are worth against the untrained network."""
-        draws = self.settings["fraction_seeds"]
+        found, draws = self.to_json(), self.settings["fraction_seeds"]
         drawn = f", mean of {draws} draws below 100 %" if min(self.settings["label_fraction"]) < 1 else ""
-        knn = (
-            f"; kNN: k {self.settings['k']}, T {self.settings['temperature']}" if "k" in self.settings else ""
-        )
         left_out = [f"left out (too few positive test tiles): {', '.join(self.left_out)}"]
         return [
-            f"{self.n_train:,} tiles to train, {self.n_test:,} to test [95 % interval{drawn}]{knn}",
-            *text_lines(self.to_json()),
+            f"{self.n_train:,} tiles to train, {self.n_test:,} to test [95 % interval{drawn}]",
+            *text_lines(found),
             "",
+            *pair_lines(found),
             *(said for said in self.sentences.get("linear", []) if "untrained" in said),
             *(left_out if self.left_out else []),
             f"{self.out}/ladder.html, .csv, .tex, .json, .svg, .png",

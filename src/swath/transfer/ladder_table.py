@@ -14,10 +14,11 @@ TITLES = {
     "f1_macro": "macro F1",
     "f1_micro": "micro F1",
 }
-PROBES = {"linear": "linear probe", "knn": "kNN"}
+_PROBES = {"linear": "linear probe", "knn": "kNN"}
 # In the words of TeX, character by character; the rest of ASCII stands for itself.
+# A bracket or a star at the start of a row would be an argument of the line break before it.
 _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "[": "{[}", "*": "{*}", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
 
 
@@ -28,6 +29,12 @@ def shown_measures(ladder: Ladder) -> list[str]:
 
 def probes_of(ladder: Ladder) -> list[str]:
     return list(dict.fromkeys(row["probe"] for row in ladder["summary"]))
+
+
+def probe_title(ladder: Ladder, probe: str) -> str:
+    """The name of a probe; kNN with k and temperature, which every number of it depends on."""
+    settings = ladder["settings"]
+    return _PROBES[probe] + (f" (k {settings['k']}, T {settings['temperature']:g})" if probe == "knn" else "")
 
 
 def rungs_of(ladder: Ladder) -> list[str]:
@@ -42,17 +49,36 @@ def points(ladder: Ladder, probe: str, rung: str) -> list[dict[str, Any]]:
 def text_lines(ladder: Ladder) -> list[str]:
     """A block for each probe and measure: a line a rung, a column a share of the labels."""
     lines = []
-    titles = [PROBES[probe] + ", " + TITLES[m] for probe in probes_of(ladder) for m in shown_measures(ladder)]
-    width = max(*(len(rung) + 2 for rung in rungs_of(ladder)), *map(len, titles))
-    for probe in probes_of(ladder):
-        for measure in shown_measures(ladder):
-            first = points(ladder, probe, rungs_of(ladder)[0])
-            heads = " ".join(f"{percent(point['fraction']):22}" for point in first)
-            lines += ["", f"{PROBES[probe] + ', ' + TITLES[measure]:{width}}  {heads}".rstrip()]
-            for rung in rungs_of(ladder):
-                cells = " ".join(f"{_interval(p[measure]):22}" for p in points(ladder, probe, rung))
-                lines.append(f"{'  ' + rung:{width}}  {cells}".rstrip())
+    titles = {
+        (probe, measure): f"{probe_title(ladder, probe)}, {TITLES[measure]}"
+        for probe in probes_of(ladder)
+        for measure in shown_measures(ladder)
+    }
+    width = max(*(len(rung) + 2 for rung in rungs_of(ladder)), *map(len, titles.values()))
+    for (probe, measure), title in titles.items():
+        first = points(ladder, probe, rungs_of(ladder)[0])
+        heads = " ".join(f"{percent(point['fraction']):22}" for point in first)
+        lines += ["", f"{title:{width}}  {heads}".rstrip()]
+        for rung in rungs_of(ladder):
+            cells = " ".join(f"{_interval(p[measure]):22}" for p in points(ladder, probe, rung))
+            lines.append(f"{'  ' + rung:{width}}  {cells}".rstrip())
     return lines
+
+
+def pair_lines(ladder: Ladder) -> list[str]:
+    """How every two trained rungs differ with the most labels, by the headline measure."""
+    headline, said = ladder["headline"], []
+    pairs = ladder.get("pairs", [])  # a ladder of an older swath has none
+    most = max((pair["fraction"] for pair in pairs), default=1.0)
+    for pair in pairs:
+        if pair["fraction"] == most:
+            value, low, high = pair[headline]
+            said.append(
+                f"{pair['rung']} over {pair['over']}, {probe_title(ladder, pair['probe'])}, "
+                f"{percent(most)}, paired: {value:+.3f} [{low:+.3f}, {high:+.3f}] {TITLES[headline]}, "
+                f"p {pair['p_no_difference'][headline]:.2g}"
+            )
+    return said
 
 
 def csv_text(ladder: Ladder) -> str:
@@ -60,12 +86,15 @@ def csv_text(ladder: Ladder) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
-        ["rung", "kind", "probe", "fraction", "n_train", "draws", "measure", "value", "low", "high",
-         "gain", "gain_low", "gain_high", "p_no_gain"]
+        ["rung", "kind", "probe", "k", "temperature", "fraction", "n_train", "draws", "measure", "value",
+         "low", "high", "gain", "gain_low", "gain_high", "p_no_gain"]
     )  # fmt: skip
+    settings = ladder["settings"]
     for row in ladder["summary"]:
         for measure in (name for name in TITLES if name in row):
-            head = [row[name] for name in ("rung", "kind", "probe", "fraction", "n_train", "draws")]
+            head = [row[name] for name in ("rung", "kind", "probe")]
+            head += [settings["k"], settings["temperature"]] if row["probe"] == "knn" else ["", ""]
+            head += [row[name] for name in ("fraction", "n_train", "draws")]
             gain = row["gain_over_untrained"][measure]
             writer.writerow([*head, measure, *row[measure], *gain, row["p_no_gain"][measure]])
     return stream.getvalue()
@@ -83,7 +112,7 @@ def latex_text(ladder: Ladder) -> str:
     ]
     for probe in probes_of(ladder):
         for measure in shown_measures(ladder):
-            title = f"{PROBES[probe]}, {TITLES[measure]}"
+            title = f"{probe_title(ladder, probe)}, {TITLES[measure]}"
             lines += ["\\midrule", rf"\multicolumn{{{len(shares) + 1}}}{{l}}{{\emph{{{title}}}}} \\"]
             for rung in rungs_of(ladder):
                 cells = (_tex_interval(point[measure]) for point in points(ladder, probe, rung))

@@ -67,14 +67,13 @@ def efficiency_section(probes: dict[str, Row], ladder: Row | None, *, beside: Pa
         return Section("labels", title, lede, element("p", "The curve is that of ", link, "."))
     if not curves:
         return Section("labels", title, lede, missing("All labels were used in one go.", command))
-    figures = write_figure(as_ladder(curves), beside, name="label-efficiency")
-    headline = as_ladder(curves)["headline"]
-    said = label_lists({task: probe["sentences"] for task, probe in curves.items()}, headline=headline)
-    return Section("labels", title, lede, join([picture(figures), *said]))
+    found = as_ladder(curves)
+    figures = write_figure(found, beside, name="label-efficiency")
+    return Section("labels", title, lede, join([picture(figures), *label_lists(found)]))
 
 
 def as_ladder(probes: dict[str, Row]) -> Row:
-    """Probes with several shares of the labels in the form of ladder.json, as far as a figure needs it."""
+    """Probes with several shares of the labels in the form of ladder.json, as far as the section needs it."""
     first = next(iter(probes.values()))
     headline = "accuracy" if first.get("accuracy") else MEASURES[0]
     rows: list[dict[str, Any]] = [
@@ -83,7 +82,9 @@ def as_ladder(probes: dict[str, Row]) -> Row:
         for name, curve in probe["label_efficiency"].items()
         for point in curve
     ]
-    return {"summary": rows, "headline": headline}
+    sentences = {task: probe["sentences"] for task, probe in probes.items()}
+    settings = probes["knn"]["settings"] if "knn" in probes else {}
+    return {"summary": rows, "headline": headline, "sentences": sentences, "settings": settings}
 
 
 def _shares(probe: Row) -> int:
