@@ -12,6 +12,7 @@ from swath.config import LadderConfig
 from swath.errors import DataError, UsageError
 from swath.transfer.ladder import run
 from swath.transfer.ladder_figure import colours_of
+from swath.transfer.ladder_page import ladder_verdict
 from swath.transfer.ladder_table import latex_text
 
 BASELINES = ["image statistics", "random convolutions", "untrained ViT"]
@@ -83,6 +84,26 @@ def test_two_runs_are_compared_on_the_same_rounds(climbed):
         )
     said = [line for line in climbed.lines() if line.startswith("second over first")]
     assert [line.split(", ")[1:3] for line in said] == [["linear probe", "100 %"], ["kNN (k 20", "T 0.07)"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "gain", "claim"),
+    [
+        (0.7, [0.1, 0.05, 0.15], "Yes:"),
+        (0.6, [0.1, 0.05, 0.15], "Not beyond the best baseline:"),
+        (0.7, [0.1, -0.05, 0.15], "It could not be shown:"),
+        (0.4, [-0.1, -0.15, -0.05], "No:"),
+    ],
+)
+def test_the_answer_is_no_better_than_the_numbers(value, gain, claim):
+    rows = [
+        {"rung": name, "kind": kind, "probe": "linear", "fraction": 1.0, "map_macro": [reached, 0, 1],
+         "gain_over_untrained": {"map_macro": gain}}
+        for name, kind, reached in (("random convolutions", "baseline", 0.65), ("mine", "run", value))
+    ]  # fmt: skip
+    said = ladder_verdict({"summary": rows, "headline": "map_macro", "settings": {}})
+    assert f"<strong>{claim}</strong> mine reaches macro AP {value:.3f} by linear probe" in said
+    assert "The best baseline, random convolutions, reaches 0.650." in said
 
 
 def test_a_name_cannot_be_an_argument_in_latex():

@@ -2,12 +2,9 @@
 
 import json
 import logging
-import math
-from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score
@@ -19,7 +16,6 @@ from swath.features.backbone import open_backbone
 from swath.features.embedding import kept_features
 from swath.models.weights import read_metadata
 from swath.transfer.baselines import image_statistics
-from swath.transfer.dino_recipe import by_dino_recipe
 from swath.transfer.embed import run as embed
 from swath.transfer.probe import run
 
@@ -264,38 +260,6 @@ def test_permuted_labels_give_the_prevalence_within_the_interval(make_pack, make
         row = result.per_class[name]
         assert row["interval"][0] <= row["prevalence"] <= row["interval"][1]
     assert result.p_no_gain["map_macro"] > 0.01
-
-
-def test_the_recipe_of_dino_trains_on_crops_and_answers_for_whole_tiles(make_pack, make_run, monkeypatch):
-    monkeypatch.setattr("swath.transfer.probe.by_dino_recipe", partial(by_dino_recipe, epochs=3))
-    made = make_run()
-    result = probe(made, make_pack(), recipe="dino")
-    assert result.settings["recipe"] == "dino"
-    assert result.details["features"] == "class token of each of the last 2 blocks"
-    assert list(result.baselines) == ["untrained ViT"]
-    assert result.out.name == "probe-dino.json"
-    assert (made.path / "probe-dino-head.safetensors").exists()
-    assert probe(made, make_pack("again.lance"), recipe="dino").map_macro == result.map_macro
-
-
-def test_the_recipe_of_dino_has_the_optimiser_and_the_schedule_of_eval_linear(
-    make_pack, make_run, monkeypatch
-):
-    rates, kinds = [], set()
-    step = torch.optim.SGD.step
-
-    def watched(self, *given):
-        (group,) = self.param_groups
-        rates.append(group["lr"])
-        kinds.add((group["momentum"], group["weight_decay"], group["nesterov"], group["dampening"]))
-        return step(self, *given)
-
-    monkeypatch.setattr(torch.optim.SGD, "step", watched)
-    found = probe(make_run(), make_pack(), recipe="dino").settings
-    assert (found["epochs"], found["batch_size"], found["lr"]) == (50, 256, 0.001)
-    assert kinds == {(0.9, 0, False, 0)}
-    once = [0.001 * (1 + math.cos(math.pi * epoch / 50)) / 2 for epoch in range(50)]
-    assert rates == pytest.approx(once * 2)  # one batch an epoch; untrained, then the run
 
 
 def test_settings_without_effect_are_refused():

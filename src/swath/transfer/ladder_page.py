@@ -31,7 +31,7 @@ def ladder_page(ladder: Ladder, figures: Mapping[str, bytes]) -> str:
         "header",
         element("div", "swath ladder", class_="eyebrow"),
         element("h1", "Did pretraining pay?"),
-        element("p", *ladder_verdict(ladder), class_="verdict"),
+        ladder_verdict(ladder),
         class_="masthead",
     )
     first = probe_title(ladder, probes_of(ladder)[0])
@@ -87,24 +87,35 @@ def _notes(ladder: Ladder) -> list[Markup]:
     return [element("p", one, class_="note") for one in said]
 
 
-def ladder_verdict(ladder: Ladder) -> list[Markup | str]:
-    """The best pretrained rung by the first probe and the headline measure, against the untrained network."""
+def ladder_verdict(ladder: Ladder, *, asked: str = "") -> Markup:
+    """The best pretrained rung by the first probe and the headline measure, against the untrained network
+    and the best baseline; `asked` is the question before the answer.
+    """
     probe, headline = probes_of(ladder)[0], ladder["headline"]
     most = max(row["fraction"] for row in ladder["summary"])
     rows = [row for row in ladder["summary"] if row["probe"] == probe and row["fraction"] == most]
     trained = [row for row in rows if row["kind"] != "baseline"]
     if not trained:
-        return [element("strong", "Only baselines were measured."), " Name runs with --runs."]
-    best = max(trained, key=lambda row: row[headline][0])
+        answer = element("strong", "Only baselines were measured.")
+        return element("p", answer, " Name runs with --runs.", class_="verdict flat")
+    best, top = (
+        max(some, key=lambda row: row[headline][0])
+        for some in (trained, [row for row in rows if row["kind"] == "baseline"])
+    )
     value, low, high = best["gain_over_untrained"][headline]
-    claim = "Yes:" if low > 0 else "No:" if high < 0 else "It could not be shown:"
-    top = max((row for row in rows if row["kind"] == "baseline"), key=lambda row: row[headline][0])
+    claim, kind = (
+        ("No:", "worse") if high < 0
+        else ("It could not be shown:", "flat") if low <= 0
+        else ("Yes:", "better") if best[headline][0] > top[headline][0]
+        else ("Not beyond the best baseline:", "flat")
+    )  # fmt: skip
     reached = (
         f"{best['rung']} reaches {TITLES[headline]} {best[headline][0]:.3f} by {probe_title(ladder, probe)}"
     )
-    gained = f"{value:+.3f} [{low:+.3f}, {high:+.3f}] over the same network untrained"
+    gained = f"{value:+.3f} [{low:+.3f}, {high:+.3f}] over the {UNTRAINED}"
     beaten = f"The best baseline, {top['rung']}, reaches {top[headline][0]:.3f}."
-    return [element("strong", claim), f" {reached}, {gained}. {beaten}"]
+    words = f" {reached}, {gained}. {beaten}"
+    return element("p", asked, element("strong", claim), words, class_=f"verdict {kind}")
 
 
 def picture(figures: Mapping[str, bytes]) -> Markup:

@@ -44,7 +44,7 @@ def report_ladder(ladder: Row | None, *, beside: Path, command: str) -> Section:
         lede = "Baselines, given weights and runs, at several shares of the labels."
         return Section("ladder", "The ladder", lede, missing("No ladder of these tiles yet.", command))
     section = ladder_section(ladder, write_figure(ladder, beside))
-    answer = element("p", "Did pretraining pay? ", *ladder_verdict(ladder), class_="verdict")
+    answer = ladder_verdict(ladder, asked="Did pretraining pay? ")
     classes = element("details", element("summary", "Class by class, every rung"), class_table(ladder))
     return replace(section, body=join([answer, section.body, classes]))
 
