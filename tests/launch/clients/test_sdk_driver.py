@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +29,8 @@ AS_ROOT = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
 IN_OPT_ML = """mount --bind "$0/hosts" /etc/hosts
 mount -t tmpfs none /opt; mkdir /opt/ml; mount --bind "$0" /opt/ml; cd /opt/ml; exec "$@"
 """
-HOSTS = "127.0.0.1 localhost algo-1\n127.0.0.2 algo-2\n"
+# torchrun connects to itself by the name of its machine.
+HOSTS = f"127.0.0.1 localhost algo-1 {socket.gethostname()}\n127.0.0.2 algo-2\n"
 # Else the SDK reports each call to its makers.
 SILENT = """SchemaVersion: "1.0"
 SageMaker:
