@@ -3,6 +3,7 @@
 Needs boto3 (the extra `sagemaker`). Settings are those of the stage and of `config.sagemaker.JobConfig`.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 from swath.arguments import validate
 from swath.config.sagemaker import CostConfig, LogsConfig, OneJob, PlotConfig, ResultsConfig, StopConfig
 from swath.launch.sagemaker import costs, curves, following
-from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.aws import Aws, UnreachableError
 from swath.launch.sagemaker.found import find_job
 from swath.launch.sagemaker.stage_words import asked_model
 from swath.launch.sagemaker.submit import DryRun, send
@@ -35,9 +36,9 @@ class Job:
         return following.status(OneJob(job=self.name, region=self.region))
 
     def wait(self, *, look_s: float = _LOOK_S) -> following.JobStatus:
-        """Wait for its end, however long that takes; looks every `look_s` seconds."""
+        """Wait for its end, however long that takes and lost connections last; looks every `look_s` s."""
         aws = Aws(self.region)
-        while not find_job(aws, self.name).has_ended:
+        while not _has_ended(aws, self.name):
             time.sleep(look_s)
         return self.status()
 
@@ -62,6 +63,12 @@ class Job:
         """Fetch what it made to the folder `out`: of pretrain an ordinary run."""
         following.results(ResultsConfig(job=self.name, region=self.region, out=Path(out)))
         return Path(out)
+
+
+def _has_ended(aws: Aws, name: str) -> bool:
+    with contextlib.suppress(UnreachableError):
+        return find_job(aws, name).has_ended
+    return False
 
 
 def attach(name: str, *, region: str | None = None) -> Job:

@@ -24,6 +24,7 @@ def quotas(on_demand, spot):
     rows = {
         "ml.g5.xlarge for training job usage": on_demand,
         "ml.g5.xlarge for spot training job usage": spot,
+        "ml.g5.xlarge for processing job usage": 0.0,
     }
     return {"Quotas": [{"QuotaName": name, "Value": value} for name, value in rows.items()]}
 
@@ -59,7 +60,7 @@ def test_an_account_that_is_ready_is_said_to_be_so_by_reading_alone(doctor):
     assert [line.partition(":")[0] for line in said.values()] == ["OK"] * 5, said
     assert set(calls) == READS
     assert said["identity"].endswith(f" in {REGION}")
-    assert said["quota"] == "OK: ml.g5.xlarge 4 on demand, 0 spot"
+    assert said["quota"] == "OK: ml.g5.xlarge 4 on demand, 0 spot, 0 for embed and predict"
 
 
 def test_what_is_missing_comes_with_what_to_do(doctor):

@@ -138,6 +138,14 @@ def test_what_swath_reads_itself_is_no_channel_when_input_is_direct(capsys):
     assert request["HyperParameters"]["tiles"] == "s3://bucket/t.lance"
 
 
+def test_an_index_says_where_files_are_on_s3_and_not_in_the_container_that_made_it(capsys):
+    request = request_of(
+        capsys, "index", "s3://bucket/raw", "--labels", "s3://bucket/l.csv", "--out", "s3://bucket/i.parquet"
+    )
+    assert [channel["ChannelName"] for channel in request["InputDataConfig"]] == ["labels", "code"]
+    assert request["HyperParameters"]["source"] == "s3://bucket/raw"
+
+
 def test_machines_share_scenes_by_key_and_get_all_else_whole(capsys):
     inputs = {i["InputName"]: i["S3Input"] for i in request_of(capsys, *LOOK)["ProcessingInputs"]}
     assert {name: given["S3DataDistributionType"] for name, given in inputs.items()} == {
@@ -198,6 +206,12 @@ WRONG = {
             "--role", "arn:aws:iam::1:role/x", "--store", "s3://bucket/scenes/jobs",
         ),
         "lies within s3://bucket/scenes,",
+    ),
+    "checkpoints inside input": (
+        ("pretrain", TILES, "--checkpoints", f"{TILES}/run", *JOB), f"--checkpoints {TILES}/run lies within",
+    ),
+    "index inside archive": (
+        ("index", "s3://bucket/raw", "--out", "s3://bucket/raw/index.parquet", *JOB), "--out s3://bucket/raw/",
     ),
     "tag": (("pretrain", TILES, "--tags", "ben", *JOB), "expected NAME=VALUE"),
     "long value": (

@@ -3,10 +3,15 @@
 import json
 
 import boto3
+import botocore.client
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from job_runner import REGION, RUNNING
 
+import swath.sagemaker
 from swath.cli import main
+from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.following import events
 from swath.runtime.run import Run
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -113,11 +118,32 @@ def test_an_unknown_job_is_named_with_the_command_that_lists_them(words, capsys,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_in_use_is_refused(on_s3, tiny, capsys):
+def test_a_name_in_use_is_refused_and_the_code_of_that_job_stays(on_s3, tiny, capsys):
     words = ("pretrain", on_s3, *tiny, "--steps", "2", "--job-name", "taken", *ROLE)
     asked(capsys, *words)
+    start = {"Bucket": "bucket", "Key": "followed/taken/code/start.sh"}
+    s3 = boto3.client("s3", region_name=REGION)
+    s3.put_object(**start, Body=b"of the job that has the name")
     code, line = refused(capsys, *words)
     assert (code, "choose another --job-name" in line) == (2, True)
+    assert s3.get_object(**start)["Body"].read() == b"of the job that has the name"
+
+
+def test_following_outlives_a_lost_connection_without_losing_or_repeating_a_line(trained, monkeypatch):
+    monkeypatch.setattr("swath.launch.sagemaker.following._LOOK_S", 0.1)
+    said = list(events(Aws(REGION), trained, follow=False))
+    call, asked = botocore.client.BaseClient._make_api_call, []
+
+    def sometimes_lost(client, operation, parameters):
+        asked.append(operation)
+        if len(asked) % 3 == 0 and len(asked) < 20:
+            raise EndpointConnectionError(endpoint_url="https://logs")
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", sometimes_lost)
+    assert list(events(Aws(REGION), trained, follow=True)) == said
+    assert len(asked) > 20
+    assert swath.sagemaker.attach(trained).wait(look_s=0.1).status == "Completed"
 
 
 def test_a_missing_bucket_is_said_before_a_job_is_made(on_s3, capsys):

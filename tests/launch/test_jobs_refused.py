@@ -99,12 +99,22 @@ def test_what_a_command_says_of_a_password_in_an_address_is_without_it(capsys, t
     assert json.loads(output.out.splitlines()[-1])["exit_code"] == 2
 
 
-@pytest.mark.parametrize("words", ["--help", "pretrain --help"])
-def test_help_on_jobs_imports_nothing_heavy(words):
-    heavy = "{'torch', 'boto3', 'botocore', 'pyarrow', 'lance', 'rasterio'}"
+DRY = (
+    "pretrain s3://bucket/t.lance --role arn:aws:iam::123456789012:role/x --store s3://bucket/j --dry-run "
+    "--region us-east-1"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "also"),
+    [("--help", {"boto3", "botocore"}), ("pretrain --help", {"boto3", "botocore"}), (DRY, set())],
+    ids=["help", "help on one", "sent"],
+)
+def test_help_on_jobs_and_sending_one_import_nothing_heavy(words, also):
+    heavy = {"torch", "pyarrow", "lance", "rasterio", *also}
     code = (
         "import sys, time; from swath.cli import main; "
-        f"main(['sagemaker', *{words.split()!r}]); found = {heavy} & set(sys.modules); "
+        f"assert main(['sagemaker', *{words.split()!r}]) == 0; found = {heavy} & set(sys.modules); "
         "sys.exit(f'{found} after {time.process_time():.2f} s' if found or time.process_time() > 1.5 else 0)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -3,12 +3,17 @@
 import json
 import time
 
+import numpy as np
 import pytest
 from job_runner import RUNNING
+from s3_server import put_folder
 
+import swath
 from swath.cli import main
 from swath.config.sagemaker import OneJob
+from swath.data.store import TileStore
 from swath.launch.sagemaker.following import status
+from swath.location import S3Path
 from swath.runtime.run import Run
 
 ROLE = ("--role", "arn:aws:iam::123456789012:role/swath", "--store", "s3://bucket/jobs")
@@ -50,6 +55,26 @@ def test_a_run_stopped_on_sagemaker_and_gone_on_with_by_another_job_is_the_run_n
     assert gone_on.summary["state_hash"] == whole.summary["state_hash"]
     steps = [row["step"] for row in gone_on.metrics()]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.cloud
+@pytest.mark.usefixtures("aws")
+def test_an_archive_is_indexed_by_one_job_and_packed_by_another(archive, tmp_path, capsys):
+    put_folder(archive, S3Path("bucket", "raw"))
+    index, tiles = S3Path("bucket", "made/index.parquet"), S3Path("bucket", "made/tiles.lance")
+    cut = ("--layout", "scenes", "--tile-px", "32")
+    for words in (
+        ("index", "s3://bucket/raw", *cut, "--out", str(index)),
+        ("pack", str(index), "--out", str(tiles)),
+    ):
+        ended = end_of(send(capsys, *words))
+        assert ended.status == "Completed", ended.reason
+    swath.index(archive, out=tmp_path / "index.parquet", layout="scenes", tile_px=32)
+    swath.pack(tmp_path / "index.parquet", out=tmp_path / "tiles.lance")
+    here, there = TileStore(tmp_path / "tiles.lance"), TileStore(tiles)
+    rows = np.arange(len(here))
+    assert len(there) == len(here) > 0
+    assert np.array_equal(there.read(rows)[0], here.read(rows)[0])
 
 
 def swath_pretrain(tiles, out, flags):

@@ -124,7 +124,7 @@ class ListConfig(Settings):
     """That of the AWS profile or environment where not given."""
     contains: str = "swath"
     """Part of the name."""
-    most: Annotated[int, Field(ge=1, le=1000)] = 20
+    most: Annotated[int, Field(ge=1, le=100)] = 20
     """How many to list."""
 
 

@@ -23,6 +23,10 @@ _WRONG_KEYS = {
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 
 
+class UnreachableError(MachineError):
+    """No answer came: the same question may be answered later."""
+
+
 class Aws:
     """Clients of one region, made when first asked for.
 
@@ -81,7 +85,7 @@ def in_words(what: str, error: Exception) -> SwathError | None:
         "ReadTimeoutError",
         "ConnectionClosedError",
     }:
-        return MachineError(f"{what}: AWS cannot be reached ({error}); look at the network and --region")
+        return UnreachableError(f"{what}: AWS cannot be reached ({error}); look at the network and --region")
     if kind == "ProfileNotFound":
         return UsageError(f"{what}: {error}; `aws configure list-profiles` shows them")
     if kind == "ParamValidationError":

@@ -10,7 +10,7 @@ from typing import Any
 from swath.config.sagemaker import ListConfig, LogsConfig, OneJob, ResultsConfig, StopConfig
 from swath.errors import DataError, UsageError
 from swath.files import folder_aside
-from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.aws import Aws, UnreachableError
 from swath.launch.sagemaker.found import LOG_GROUPS, FoundJob, find_job
 from swath.launch.sagemaker.parts import joined
 from swath.location import S3Path
@@ -101,7 +101,7 @@ def jobs(config: ListConfig) -> Jobs:
     client = aws.client("sagemaker")
     asked: dict[str, Any] = {
         "NameContains": config.contains,
-        "MaxResults": min(config.most, 100),
+        "MaxResults": config.most,
         "SortBy": "CreationTime",
         "SortOrder": "Descending",
     }
@@ -149,12 +149,21 @@ def logs(config: LogsConfig) -> Said:
 
 
 def events(aws: Aws, job: str, *, follow: bool) -> Iterator[tuple[int, str]]:
-    """(milliseconds, line) of what all machines of a job said; with `follow` until it has ended."""
+    """(milliseconds, line) of what all machines of a job said; with `follow` until it has ended, lost
+    connections waited out.
+    """
     places: dict[str, str] = {}
     quiet_since: float | None = None
     while True:
-        about = find_job(aws, job)
-        found = sorted(_new_events(aws, about, places))
+        try:
+            about = find_job(aws, job)
+            found, places = _new_events(aws, about, places)
+        except UnreachableError as error:
+            if not follow:
+                raise
+            log.warning("%s; asked again in %g s", error, _LOOK_S)
+            time.sleep(_LOOK_S)
+            continue
         yield from found
         if not follow:
             return
@@ -165,17 +174,21 @@ def events(aws: Aws, job: str, *, follow: bool) -> Iterator[tuple[int, str]]:
         time.sleep(_LOOK_S)
 
 
-def _new_events(aws: Aws, job: FoundJob, places: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """(time, line) after `places`, the token that each stream was read up to; both move on."""
-    client, group = aws.client("logs"), LOG_GROUPS[job.kind]
+def _new_events(
+    aws: Aws, job: FoundJob, places: dict[str, str]
+) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    """(time, line) after `places`, the token that each stream was read up to; and the places after them."""
+    client, group, after = aws.client("logs"), LOG_GROUPS[job.kind], dict(places)
+    found: list[tuple[int, str]] = []
     with aws.errors(f"logs of {job.name}"):
         try:
             streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job.name}/")
         except client.exceptions.ResourceNotFoundException:
-            return
+            return [], places
         for stream in streams["logStreams"]:
             where = {"logGroupName": group, "logStreamName": stream["logStreamName"]}
-            yield from _events_of(client, where, places)
+            found += _events_of(client, where, after)
+    return sorted(found), after
 
 
 def _events_of(client: Any, where: dict[str, str], places: dict[str, str]) -> Iterator[tuple[int, str]]:

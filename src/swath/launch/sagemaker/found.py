@@ -21,6 +21,10 @@ LOG_GROUPS: dict[Kind, str] = {
 _UNKNOWN = ("not found", "could not find")
 
 
+class NoSuchJobError(UsageError):
+    """The region has no job of that name."""
+
+
 @dataclass(frozen=True)
 class FoundJob:
     """What AWS says of a job; `places` on S3 are where its results lie, the best first."""
@@ -102,7 +106,7 @@ def find_job(aws: Aws, name: str) -> FoundJob:
     """The training or processing job of that name.
 
     Raises:
-        UsageError: the region has none.
+        NoSuchJobError: the region has none.
     """
     client = aws.client("sagemaker")
     for ask, key, read in (
@@ -115,4 +119,4 @@ def find_job(aws: Aws, name: str) -> FoundJob:
         except UsageError as error:
             if not any(words in str(error).lower() for words in _UNKNOWN):
                 raise
-    raise UsageError(f"no job {name} in {aws.region}; `swath sagemaker list` shows the newest")
+    raise NoSuchJobError(f"no job {name} in {aws.region}; `swath sagemaker list` shows the newest")

@@ -141,10 +141,13 @@ def _not_of_processing(asked: JobConfig, words: StageWords) -> list[str]:
 
 def _around_store(asked: JobConfig, words: StageWords) -> list[str]:
     """Results inside the data would be data of the next job."""
+    written = [("--store", asked.store), ("--checkpoints", asked.checkpoints)]
+    written += [("--out", path) for path in words.writes]
     return [
-        f"--store {asked.store} lies within {place}, which the job reads; choose a prefix beside it"
+        f"{flag} {path} lies within {place}, which the job reads; choose a prefix beside it"
+        for flag, path in written
         for place in words.reads
-        if f"{asked.store}/".startswith(f"{place}/")
+        if f"{path}/".startswith(f"{place}/")
     ]
 
 

@@ -83,7 +83,6 @@ _JOB_ACTIONS = [
 _LIST_ACTIONS = [
     "sagemaker:ListTrainingJobs",
     "sagemaker:ListProcessingJobs",
-    "cloudwatch:GetMetricData",
 ]
 _LOG_ACTIONS = [
     "logs:CreateLogGroup",

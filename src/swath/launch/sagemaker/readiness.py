@@ -78,12 +78,13 @@ def _public_access(aws: Aws, store: S3Path) -> str:
 
 
 def _quota(aws: Aws, instance: str) -> str:
-    names = {f"{instance} for {kind}training job usage": kind or "on demand " for kind in ("", "spot ")}
+    kinds = {"training": "on demand", "spot training": "spot", "processing": "for embed and predict"}
+    names = {f"{instance} for {kind} job usage": said for kind, said in kinds.items()}
     with aws.errors("quotas"):
         values = {row["QuotaName"]: row["Value"] for row in _quotas(aws) if row["QuotaName"] in names}
     if not values:
         return f"not: there is no quota of {instance} in {aws.region}; look for another --instance"
-    words = ", ".join(f"{values.get(name, 0):g} {kind.strip()}" for name, kind in names.items())
+    words = ", ".join(f"{values.get(name, 0):g} {said}" for name, said in names.items())
     if not any(values.values()):
         return (
             f"not: {instance} {words}; ask under Service Quotas, Amazon SageMaker, "

@@ -37,7 +37,8 @@ class JobVerb:
     that it reads is copied first, since the stage writes beside it.
 
     What looks at data once is a processing job, whose machines share the data: `shared` names the setting
-    whose files are dealt out among them.
+    whose files are dealt out among them. `recorded` names the setting whose places the result holds: they
+    have to be those of S3, not those of a container that is gone.
     """
 
     settings: str
@@ -45,10 +46,11 @@ class JobVerb:
     beside_run: bool = False
     kind: Kind = "training"
     shared: str = ""
+    recorded: str = ""
 
 
 VERBS = {
-    "index": JobVerb("IndexConfig", ""),
+    "index": JobVerb("IndexConfig", "", recorded="source"),
     "pack": JobVerb("PackConfig", ""),
     "pretrain": JobVerb("PretrainConfig", f"{BASE}/checkpoints/run"),
     "embed": JobVerb("EmbedConfig", f"{OUTPUT}/features.parquet", kind="processing"),
@@ -74,13 +76,15 @@ class Channel:
 class StageWords:
     """What the container is told: `hyperparameters`, one a setting, and the channels that they point into.
 
-    `reads` is all on S3 that the job reads, be it by a channel or by swath itself.
+    `reads` is all on S3 that the job reads, be it by a channel or by swath itself; `writes` what it writes
+    there itself.
     """
 
     verb: str
     hyperparameters: dict[str, str]
     channels: tuple[Channel, ...]
     reads: tuple[S3Path, ...]
+    writes: tuple[S3Path, ...]
 
     @property
     def kind(self) -> Kind:
@@ -113,14 +117,15 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
     stage, how = _settings(verb), VERBS[verb]
     channels: list[Channel] = []
     read: list[S3Path] = []
+    written: list[S3Path] = []
     values: dict[str, Any] = {}
     for name in stage.model_fields:
         if name not in asked.model_fields_set or name in JobConfig.model_fields:
             continue
         is_copied = how.beside_run and name == "run"
         is_direct = direct and not is_copied and _reads_s3(stage.model_fields[name].annotation)
-        stays = name == "out" or is_direct
-        read += [] if name == "out" else _places(getattr(asked, name))
+        stays = is_direct or name in {"out", how.recorded}
+        (written if name == "out" else read).extend(_places(getattr(asked, name)))
         values[name] = _in_container(name, getattr(asked, name), stays=stays, channels=channels, how=how)
     if how.out:
         values["out"] = how.out
@@ -134,7 +139,7 @@ def stage_words(verb: str, asked: BaseModel, *, direct: bool) -> StageWords:
                 f"--{name.replace('_', '-')} has {len(text):,} characters; SageMaker takes "
                 f"{_LONGEST[how.kind]:,}. Put it into a file on S3, or name fewer."
             )
-    return StageWords(verb, told, tuple(channels), tuple(read))
+    return StageWords(verb, told, tuple(channels), tuple(read), tuple(written))
 
 
 def _settings(verb: str) -> type[Settings]:

@@ -8,6 +8,7 @@ from typing import Any
 from swath.config.sagemaker import JobConfig
 from swath.errors import UsageError
 from swath.launch.sagemaker.aws import Aws
+from swath.launch.sagemaker.found import NoSuchJobError, find_job
 from swath.launch.sagemaker.job import Job, describe_job
 from swath.launch.sagemaker.limits import check_limits
 from swath.launch.sagemaker.request import operation, request_of
@@ -78,6 +79,8 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
     files = code_files()
     if of_job.dry_run:
         return _dry(job, request, files, price_of(of_job.instance, tables))
+    if of_job.job_name is not None:
+        _check_free(aws, job.name)
     _upload(aws, job.code, files)
     with aws.errors(f"job {job.name}"):
         create = client.create_training_job if words.kind == "training" else client.create_processing_job
@@ -89,6 +92,15 @@ def send(verb: str, asked: Any) -> Submitted | DryRun:
         folder=str(job.folder),
         follow=f"swath sagemaker logs {job.name} --follow",
     )
+
+
+def _check_free(aws: Aws, name: str) -> None:
+    """Before the code is sent: a job of that name may still start again with what lies in its folder."""
+    try:
+        find_job(aws, name)
+    except NoSuchJobError:
+        return
+    raise UsageError(f"job {name}: the name is in use; choose another --job-name")
 
 
 def _check_secrets(request: dict[str, Any]) -> None:

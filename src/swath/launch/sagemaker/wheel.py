@@ -27,14 +27,18 @@ def code_files() -> dict[str, bytes]:
 
 
 def build_wheel() -> tuple[str, bytes]:
-    """File name and bytes of a wheel of this swath; the same bytes for the same code."""
-    version = metadata.version("swath")
+    """File name and bytes of a wheel of this swath; the same bytes for the same code.
+
+    Its version names the code: pip leaves a swath of the same version, which an image may have, in place.
+    """
     root = Path(__file__).parents[2]
     files = {
         f"swath/{path.relative_to(root).as_posix()}": path.read_bytes()
         for path in sorted(root.rglob("*"))
         if path.is_file() and (path.suffix in _CODE) and "__pycache__" not in path.parts
     }
+    code = int(hashlib.sha256(_record(files, "")).hexdigest()[:8], base=16)
+    version = f"{metadata.version('swath')}.post{code}"
     info = f"swath-{version}.dist-info"
     asked = [f"Requires-Dist: {line}" for line in metadata.requires("swath") or []]
     about = ["Metadata-Version: 2.1", "Name: swath", f"Version: {version}", *asked, ""]
@@ -46,7 +50,7 @@ def build_wheel() -> tuple[str, bytes]:
 
 
 def constraints() -> str:
-    """name==version of all that swath needs, as installed here; torch stays that of the image."""
+    """name==version of all that swath needs, as installed here; torch and its needs stay the image's."""
     lines = [
         f"{name}=={metadata.version(name)}"
         for name in sorted(_needed("swath"))
@@ -56,7 +60,9 @@ def constraints() -> str:
 
 
 def _needed(name: str) -> set[str]:
-    """The distributions that `name` asks for without extras, and what they ask for, as far as installed."""
+    """The distributions that `name` asks for without extras, and what they ask for, as far as installed;
+    what torch needs is the image's as torch is.
+    """
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -68,6 +74,8 @@ def _needed(name: str) -> set[str]:
         except metadata.PackageNotFoundError:
             continue
         found.add(current)
+        if current != name and _OF_THE_IMAGE.fullmatch(current):
+            continue
         waiting += [_normal(_NAME.match(line)[0]) for line in asked if "extra ==" not in line]  # type: ignore[index]
     return found
 
