@@ -1,19 +1,19 @@
 """Does `swath predict` keep its network busy, and does its memory stay flat?
 
-    python benchmarks/predict.py [--sides 1000,4000,10980] [--model vit_tiny] [--threads 1,2]
+    python benchmarks/predict.py [--sides 1000,5490,10980] [--model vit_tiny] [--threads 1,2]
 
 For each side and number of threads, in a process of its own: a generated scene of 13 bands (uint16 noise,
 tiled GeoTIFF, zstd), tiles of 120 px that a ViT/16 sees as 112 px, an untrained network with a head of 10
 classes, no overlap. Windows a second of the whole command, from the first look at the scene to the folder
 with its maps, against those of the bare network on ready batches of 64 before and after; and the peak of
-resident memory. A scene of nine windows goes first, so that what a process pays once (pandas alone takes a
-second to import) is not taken for the speed of a scene; the loading of the network is not counted either.
+resident memory until the folder is there. A scene of nine windows goes first, so that what a process pays
+once (pandas alone takes a second to import) is not taken for the speed of a scene; the loading of the network
+is not counted either.
 With one thread the network has one processor, and reading and writing another; with two it has both, and
 nothing is left to hide behind. Run it on an idle machine.
 """
 
 import argparse
-import itertools
 import json
 import resource
 import subprocess
@@ -45,38 +45,44 @@ ROW = "{:>7} {:>7} {:>7} {:>13} {:>9} {:>5} {:>7}"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sides", default="1000,4000,10980")
+    parser.add_argument("--sides", default="1000,5490,10980")
     parser.add_argument("--model", default="vit_tiny")
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--child", type=int)
+    parser.add_argument("--child", type=Path)
     given = parser.parse_args()
     if given.child:
-        print(json.dumps(measured(given.child, given.model, int(given.threads))))
+        print(json.dumps(measured(given.child, given.sides, int(given.threads))))
         return
     names = ("side", "threads", "windows", "bare/s", "predict/s", "share", "peak MB")
     print(ROW.format(*names))
-    for side, threads in itertools.product(given.sides.split(","), given.threads.split(",")):
-        command = [sys.executable, __file__, "--child", side, "--model", given.model, "--threads", threads]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        row = json.loads(said.splitlines()[-1])
-        share = row["predict"] / (sum(row["bare"]) / 2)
-        bare = " to ".join(f"{rate:.0f}" for rate in sorted(row["bare"]))
-        numbers = (f"{row['predict']:.1f}", f"{share:.2f}", f"{row['peak_mb']:.0f}")
-        print(ROW.format(side, threads, row["windows"], bare, *numbers), flush=True)
-
-
-def measured(side: int, model: str, threads: int) -> dict[str, Any]:
-    torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as held:
-        path = Path(held)
-        write_bundle(path / "bundle", model)
-        write_scene(path / "first.tif", 3 * TILE_PX)
-        write_scene(path / "scene.tif", side)
-        swath.predict(path / "bundle", path / "first.tif", out=path / "out", overlap=0)
+        write_bundle(Path(held) / "bundle", given.model)
+        write_scene(Path(held) / "first.tif", 3 * TILE_PX)
+        for side in given.sides.split(","):
+            write_scene(Path(held) / f"{side}.tif", int(side))
+            for threads in given.threads.split(","):
+                print_row(side, threads, held)
+            (Path(held) / f"{side}.tif").unlink()
+
+
+def print_row(side: str, threads: str, held: str) -> None:
+    command = [sys.executable, __file__, "--child", held, "--sides", side, "--threads", threads]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    row = json.loads(said.splitlines()[-1])
+    share = row["predict"] / (sum(row["bare"]) / 2)
+    bare = " to ".join(f"{rate:.0f}" for rate in sorted(row["bare"]))
+    numbers = (f"{row['predict']:.1f}", f"{share:.2f}", f"{row['peak_mb']:.0f}")
+    print(ROW.format(side, threads, row["windows"], bare, *numbers), flush=True)
+
+
+def measured(path: Path, side: str, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as out:
+        swath.predict(path / "bundle", path / "first.tif", out=out, overlap=0)
         before = bare_rate(path / "bundle")
-        result = swath.predict(path / "bundle", path / "scene.tif", out=path / "out", overlap=0)
+        result = swath.predict(path / "bundle", path / f"{side}.tif", out=out, overlap=0)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         after = bare_rate(path / "bundle")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "bare": (before, after),
         "windows": result.windows,

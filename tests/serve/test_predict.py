@@ -94,7 +94,7 @@ def test_maps_are_cloud_optimised_and_lie_on_the_scene(bundled, tmp_path):
             with rasterio.open(tmp_path / "out" / "scene" / f"{name}.tif") as made:
                 assert made.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
                 assert (made.crs, made.transform, made.shape) == (scene.crs, scene.transform, scene.shape)
-                assert made.overviews(1) == [2]
+                assert made.overviews(1) == [2, 4]
                 assert made.nodata == 255
 
 

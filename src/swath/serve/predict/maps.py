@@ -24,7 +24,7 @@ from swath.serve.predict.halving import NODATA, mean_of_four, most_of_four
 from swath.serve.predict.mosaic import Done, Floats
 from swath.serve.predict.speaking import LEVELS, NONE, speak
 
-_SIDE = 512
+_SIDE = 256  # px of a tile: a row of them, of every overview, is held in memory
 _COLOURS = [tuple(round(255 * part) for part in colour) for colour in mpl.colormaps["tab20"](range(20))]
 
 

@@ -7,11 +7,10 @@ image side, K classes.
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,12 +24,12 @@ from swath.serve.predict.mosaic import Done, Mosaic
 from swath.serve.predict.table import TileTable
 from swath.serve.predict.threads import ahead, in_order, one_thread_each
 from swath.serve.scene.reader import SceneReader
-from swath.serve.scene.windows import CutWindow, Row, WindowGrid, cut_windows
+from swath.serve.scene.windows import Row, WindowGrid, cut_windows
 
 # A processor does better with few: what a batch needs on its way to the network then lies in memory that is
 # given out again. 13 bands of 120 px to 112 px: 2.1 ms a window by 64, 1.2 by 16 (one core of an AMD EPYC).
 BATCH, _BATCH_OF_GPU = 16, 256
-_DEPTH = 3  # batches that are read before they are asked for
+_DEPTH = 2  # batches that are read before they are asked for
 
 T = TypeVar("T")
 
@@ -125,44 +124,42 @@ def _looked_at(
     """Every batch in order, with what `look` says of its images (B, C, S, S): None where it has no window."""
 
     @torch.inference_mode()
-    def ready(batch: _Batch) -> tuple[_Batch, Tensor | None]:
-        return batch, model.backbone.images(batch.groups, reader.format) if batch.places else None
-
-    @torch.inference_mode()
-    def said(item: tuple[_Batch, Tensor | None]) -> tuple[_Batch, T | None]:
-        batch, images = item
-        return batch, None if images is None else look(images)
+    def said(batch: _Batch) -> tuple[_Batch, T | None]:
+        if not batch.places:
+            return batch, None
+        found = look(model.backbone.images(batch.groups, reader.format))
+        return replace(batch, groups=[]), found
 
     on_processor = model.backbone.device.type == "cpu"
-    workers = torch.get_num_threads() if on_processor else 1
+    workers = torch.get_num_threads() if on_processor else 2  # one fills a GPU while the other waits for it
     read = ahead(_batches(reader, grid, BATCH if on_processor else _BATCH_OF_GPU), depth=_DEPTH)
     with (
-        one_thread_each() if workers > 1 else nullcontext(),
+        one_thread_each() if on_processor else nullcontext(),
         closing(read),
-        closing(in_order(ready, read, workers=workers)) as images,
-        closing(in_order(said, images, workers=workers)) as done,
+        closing(in_order(said, read, workers=workers)) as done,
     ):
         yield from done
 
 
 def _batches(reader: SceneReader, grid: WindowGrid, batch_size: int) -> Iterator[_Batch]:
+    """Windows are copied at once, so that the strip that they were cut from can go."""
     rows: list[Row] = []
-    held: list[CutWindow] = []
+    places: list[tuple[int, int]] = []
+    groups: list[Tensor] = []
     for item in cut_windows(reader, grid):
         if isinstance(item, Row):
             rows.append(item)
             continue
-        held.append(item)
-        if len(held) == batch_size:
-            yield _batch(rows, held)
-            rows, held = [], []
-    yield _batch(rows, held)
-
-
-def _batch(rows: list[Row], held: list[CutWindow]) -> _Batch:
-    groups = zip(*(window.groups for window in held), strict=True)
-    stacked = [torch.from_numpy(np.stack(parts)) for parts in groups]
-    return _Batch(rows, [(window.y, window.x) for window in held], stacked)
+        cut = [torch.from_numpy(pixels) for pixels in item.groups]
+        groups = groups or [pixels.new_empty(batch_size, *pixels.shape) for pixels in cut]
+        for together, pixels in zip(groups, cut, strict=True):
+            together[len(places)] = pixels
+        places.append((item.y, item.x))
+        del item, cut, pixels
+        if len(places) == batch_size:
+            yield _Batch(rows, places, groups)
+            rows, places, groups = [], [], []
+    yield _Batch(rows, places, [together[: len(places)] for together in groups])
 
 
 class _Painter:

@@ -25,8 +25,9 @@ from swath.serve.scene.sources import Source, find_sources
 
 _SHOWN = 20  # scenes
 _PARTS = {0.0: 1, 0.5: 2, 0.75: 4}
-# GDAL keeps decoded blocks; its own default is a twentieth of the memory. One row of blocks has to fit.
-_CACHE_BYTES = 192 << 20
+# GDAL keeps decoded blocks; its own default is a twentieth of the memory. One row of blocks has to fit; of
+# 10,980 px, 13 bands of 16 bits and blocks of 512 px it is 143 MB.
+_CACHE_BYTES = 160 << 20
 log = logging.getLogger(__name__)
 
 

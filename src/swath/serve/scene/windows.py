@@ -111,6 +111,8 @@ class _Strip:
         top = y // self._layer.per_px
         kept = max(0, self._end - top)
         start = max(self._end, top)
+        if not kept:  # two strips at once are not needed then
+            self.pixels, self.holes = np.empty(0), np.empty(0, dtype=np.bool_)
         read = self._layer.read(start, top + self._side - start)
         pixels, holes = (values[..., : self._columns] for values in read)
         if kept:
