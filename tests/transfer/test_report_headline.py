@@ -4,7 +4,7 @@ import pytest
 from mapped_tiles import probe_json
 
 from swath.pages.markdown import text
-from swath.transfer.report.headline import verdict
+from swath.transfer.report.headline import probe_name, verdict
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,12 @@ def test_single_labels_are_judged_by_accuracy() -> None:
         scores["accuracy"] = [value, value - 0.01, value + 0.01]
     probe["gain_over_untrained"]["accuracy"] = [0.1, 0.08, 0.12]
     assert "accuracy on 20 held-out tiles is 0.900, against 0.800" in verdict(probe).detail
+
+
+def test_knn_is_named_with_k_and_temperature() -> None:
+    knn = {"probe": "knn", "settings": {"k": 5, "temperature": 0.07}}
+    assert probe_name(knn) == "kNN (k 5, T 0.07)"
+    assert probe_name({"probe": "linear", "settings": {"strength": 1.0}}) == "linear probe"
 
 
 def test_without_a_probe_nothing_is_claimed() -> None:

@@ -36,11 +36,14 @@ def test_test_tiles_that_touch_or_overlap_train_raise_a_banner(tmp_path, gap_m):
     assert BANNER in text
     assert "1 of 1 test tiles (100.0%) touch or overlap a training tile" in text
     assert text.index(BANNER) < text.index("<h1")
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- test leaks into train: 1 of 1 test tiles" in card
 
 
 def test_a_clean_split_has_its_audit_and_no_banner(tmp_path):
     text = page_of(tmp_path, 900)
     assert BANNER not in text
+    assert "leaks" not in (tmp_path / "run" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Clean: no tile touches a training tile." in text
     assert "900 m" in text
 

@@ -116,7 +116,7 @@ def test_every_part_the_issue_asks_for_is_there(full: Path) -> None:
 
 def test_the_model_card_tells_the_same_numbers(full: Path) -> None:
     card = full.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "| linear | pretrained ViT | 0.512 [0.482, 0.542] |" in card
+    assert "| linear probe | pretrained ViT | 0.512 [0.482, 0.542] |" in card
     assert "Pretraining paid off" in card
     assert "0.512" in Page(full.read_text(encoding="utf-8")).text
 

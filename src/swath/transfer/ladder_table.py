@@ -33,8 +33,9 @@ def probes_of(ladder: Ladder) -> list[str]:
 
 def probe_title(ladder: Ladder, probe: str) -> str:
     """The name of a probe; kNN with k and temperature, which every number of it depends on."""
-    settings = ladder["settings"]
-    return _PROBES[probe] + (f" (k {settings['k']}, T {settings['temperature']:g})" if probe == "knn" else "")
+    settings = ladder.get("settings") or {}
+    k = f" (k {settings['k']}, T {settings['temperature']:g})" if probe == "knn" and "k" in settings else ""
+    return _PROBES[probe] + k
 
 
 def rungs_of(ladder: Ladder) -> list[str]:

@@ -76,7 +76,7 @@ def _write(inputs: Inputs, out: Path) -> int:
         footer=footer(inputs.run, inputs.tiles),
     )
     card = out.with_name(_CARD)
-    for path, content in ((out, text), (card, model_card(inputs.run, inputs.tiles))):
+    for path, content in ((out, text), (card, model_card(inputs.run, inputs.tiles, inputs.leaks))):
         with file_aside(path) as aside:
             aside.write_text(content, encoding="utf-8")
     return out.stat().st_size

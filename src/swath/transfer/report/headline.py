@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from swath.pages.charts import Estimate, intervals
 from swath.pages.markup import Markup, element, join, number
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
+from swath.transfer.ladder_table import probe_title
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
 
 METRICS = {
@@ -47,7 +48,7 @@ def verdict(probe: Row | None) -> Verdict:
     untrained = baseline(probe, UNTRAINED).get(metric)
     gain = (probe.get("gain_over_untrained") or {}).get(metric)
     if not untrained or not gain:
-        detail = f"A {_probe_name(probe)} reaches {words} {value:.3f} on {probe['n_test']:,} held-out tiles."
+        detail = f"A {probe_name(probe)} reaches {words} {value:.3f} on {probe['n_test']:,} held-out tiles."
         return Verdict("unknown", "There is no untrained network to compare with.", detail)
     numbers = (
         f"{words} on {probe['n_test']:,} held-out tiles is {value:.3f}, against {untrained[0]:.3f} for the "
@@ -92,7 +93,7 @@ def estimates(probe: Row, metric: str) -> list[Estimate]:
 
 def _comparison(probe: Row) -> Markup:
     metric = metric_of(probe)
-    what = f"{METRICS[metric].capitalize()}, {_probe_name(probe)}, {probe['n_test']:,} test tiles"
+    what = f"{METRICS[metric].capitalize()}, {probe_name(probe)}, {probe['n_test']:,} test tiles"
     note = f"{what}; bars are 95% intervals."
     return element(
         "div", intervals(estimates(probe, metric)), element("p", note, class_="note"), class_="card"
@@ -145,8 +146,9 @@ def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}"
 
 
-def _probe_name(probe: Row) -> str:
-    return "kNN" if probe.get("probe") == "knn" else "linear probe"
+def probe_name(probe: Row) -> str:
+    """As in a ladder: kNN with k and temperature."""
+    return probe_title(probe, "knn" if probe.get("probe") == "knn" else "linear")
 
 
 def _against_statistics(probe: Row, metric: str) -> str:

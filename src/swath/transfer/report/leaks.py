@@ -36,18 +36,24 @@ def read_leaks(store: TileStore) -> Leaks | None:
     return find_leaks(known)
 
 
-def leak_banner(leaks: Leaks | None) -> Markup | None:
-    """For the top of the page, where a score on test would say how well the network remembers."""
+def leak_sentence(leaks: Leaks | None) -> str:
+    """How much of test touches train; empty where nothing does or nothing is known."""
     found = leaks.splits.get("test") if leaks else None
     if found is None or not found.touching:
-        return None
-    words = (
-        f" {found.touching:,} of {found.located:,} test tiles ({found.share_touching:.1%}) touch or overlap "
-        "a training tile: scores on test are too good. "
+        return ""
+    return (
+        f"{found.touching:,} of {found.located:,} test tiles ({found.share_touching:.1%}) touch or overlap "
+        "a training tile: scores on test are too good"
     )
+
+
+def leak_banner(leaks: Leaks | None) -> Markup | None:
+    """For the top of the page, where a score on test would say how well the network remembers."""
+    if not (said := leak_sentence(leaks)):
+        return None
     link = element("a", "The audit", href="#leaks")
     return element(
-        "p", element("strong", "Test leaks into train."), words, link, class_="banner", role="alert"
+        "p", element("strong", "Test leaks into train."), f" {said}. ", link, class_="banner", role="alert"
     )
 
 

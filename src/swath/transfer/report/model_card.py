@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 
+from swath.geography.leaks import Leaks
 from swath.pages.markdown import bullets, indented, table, text
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.headline import METRICS, baseline, verdict
+from swath.transfer.report.headline import METRICS, baseline, probe_name, verdict
+from swath.transfer.report.leaks import leak_sentence
 from swath.transfer.report.provenance import digests, flat
 
 _SCALING = "Values are clamped to low and high, scaled to 0 and 1, and standardised."
 
 
-def model_card(run: RunFacts, tiles: TileFacts) -> str:
-    """The whole document."""
+def model_card(run: RunFacts, tiles: TileFacts, leaks: Leaks | None) -> str:
+    """The whole document; `leaks` of the split, where they can be known, limit what the scores say."""
     probe = run.probes.get("linear") or run.probes.get("knn")
     shape = tiles.format
     parts = [
@@ -31,7 +33,7 @@ def model_card(run: RunFacts, tiles: TileFacts) -> str:
         "## Scores",
         _scores(run.probes),
         "## Limits",
-        bullets(_limits(tiles)),
+        bullets(_limits(tiles, leaks)),
         "## How to make it again",
         indented(run.command or "(not recorded)"),
         bullets(f"{text(name)}: `{value}`" for name, value in digests(run, tiles).items()),
@@ -76,20 +78,20 @@ def _scores(probes: dict[str, Row]) -> str:
         return "Not measured yet: `swath probe RUN TILES`."
     metrics = [name for name in METRICS if any(probe.get(name) for probe in probes.values())]
     rows = []
-    for task, probe in probes.items():
+    for probe in probes.values():
         methods = {
             IMAGE_STATISTICS: baseline(probe, IMAGE_STATISTICS),
             UNTRAINED: baseline(probe, UNTRAINED),
             PRETRAINED: probe,
         }
         rows += [
-            [task, name, *(_interval(scores.get(m)) for m in metrics)]
+            [probe_name(probe), name, *(_interval(scores.get(m)) for m in metrics)]
             for name, scores in methods.items()
             if scores
         ]
     tests = ", ".join(
-        f"{task}: {probe['n_train']:,} train, {probe['n_test']:,} test tiles"
-        for task, probe in probes.items()
+        f"{probe_name(probe)}: {probe['n_train']:,} train, {probe['n_test']:,} test tiles"
+        for probe in probes.values()
     )
     return (
         table(["probe", "features", *(METRICS[m] for m in metrics)], rows)
@@ -97,7 +99,9 @@ def _scores(probes: dict[str, Row]) -> str:
     )
 
 
-def _limits(tiles: TileFacts) -> Iterable[str]:
+def _limits(tiles: TileFacts, leaks: Leaks | None) -> Iterable[str]:
+    if said := leak_sentence(leaks):
+        yield f"test leaks into train: {said}"
     bands = ", ".join(map(text, tiles.format.bands))
     yield f"bands {bands} in this order and {_gsd(tiles)}; other sensors were not tried"
     yield "scores hold for the places, seasons and classes of the test split"

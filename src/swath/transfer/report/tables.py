@@ -5,9 +5,8 @@ from swath.pages.markup import Markup, element, join, number
 from swath.pages.page import Section, missing, table
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.headline import METRICS, TONES, baseline
+from swath.transfer.report.headline import METRICS, TONES, baseline, probe_name
 
-_TASKS = {"linear": "Linear probe", "knn": "kNN"}
 _MOST_CLASSES = 60
 
 
@@ -29,8 +28,8 @@ def _stale(run: RunFacts, tiles: TileFacts) -> list[str]:
     """Probes that are of another checkpoint or pack than the run has now."""
     now = {"checkpoint": run.checkpoint_digest, "pack": tiles.digest}
     return [
-        _TASKS[task]
-        for task, probe in run.probes.items()
+        probe_name(probe)
+        for probe in run.probes.values()
         if any((probe.get("digests") or {}).get(name, value) != value for name, value in now.items())
     ]
 
@@ -51,7 +50,7 @@ def _how_to_probe(run: RunFacts, tiles: TileFacts) -> Markup:
 def _table(probes: dict[str, Row]) -> Markup:
     metrics = [name for name in METRICS if any(probe.get(name) for probe in probes.values())]
     rows: list[Markup] = []
-    for task, probe in probes.items():
+    for probe in probes.values():
         methods = [(name, baseline(probe, name), False) for name in (IMAGE_STATISTICS, UNTRAINED)]
         for name, scores, main in [*methods, (PRETRAINED, probe, True)]:
             if scores:
@@ -59,7 +58,7 @@ def _table(probes: dict[str, Row]) -> Markup:
                 rows.append(
                     element(
                         "tr",
-                        element("td", _TASKS[task]),
+                        element("td", probe_name(probe).replace("linear", "Linear")),
                         element("td", name),
                         *cells,
                         class_="main" if main else None,
