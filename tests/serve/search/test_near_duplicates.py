@@ -11,7 +11,8 @@ from search_oracle import cosines
 import swath
 from swath.cli import main
 from swath.errors import DataError, UsageError
-from swath.serve.search import duplicates
+from swath.scores.knn import unit_rows
+from swath.serve.search import boxes, duplicates
 
 RNG = np.random.default_rng(8)
 VALUES = RNG.normal(size=(60, 32)).astype(np.float32)
@@ -34,9 +35,9 @@ def groups_by_loops(values, threshold, allowed=range(60)):
     return sorted([sorted(f"t{row:04d}" for row in group) for group in groups if len(group) > 1])
 
 
-@pytest.mark.parametrize("sizes", [(65_536, 1024, 4_000_000), (16, 5, 3)])
-def test_groups_are_those_of_plain_loops_whatever_the_blocks(make_features, monkeypatch, sizes):
-    for name, size in zip(("_OUTER", "_STRIP", "_MOST_PAIRS"), sizes, strict=True):
+@pytest.mark.parametrize("sizes", [(512, 16_384, 4_000_000), (5, 7, 3)])
+def test_groups_are_those_of_plain_loops_whatever_the_boxes(make_features, monkeypatch, sizes):
+    for name, size in zip(("_BOX", "_AT_ONCE", "_MOST_PAIRS"), sizes, strict=True):
         monkeypatch.setattr(duplicates, name, size)
     monkeypatch.setattr("swath.features.table._ROW_GROUP", 13)
     path = make_features(values=VALUES)
@@ -45,6 +46,34 @@ def test_groups_are_those_of_plain_loops_whatever_the_blocks(make_features, monk
     assert sorted(found) == groups_by_loops(VALUES, 0.99)
     assert len(found[0]) >= len(found[-1])
     assert result.in_groups == sum(map(len, found))
+
+
+@pytest.mark.parametrize(("threshold", "most"), [(0.3, 1.0), (0.99, 0.5), (0.999, 0.3)])
+def test_far_boxes_are_not_compared_and_no_pair_is_missed(monkeypatch, threshold, most):
+    """240 tiles between two of ten places, half of them very near another one."""
+    rng = np.random.default_rng(2)
+    places, shares = rng.normal(size=(10, 32)), rng.beta(0.5, 0.5, (240, 1))
+    ends = places[rng.integers(0, 10, (2, 240))]
+    values = ends[0] * shares + ends[1] * (1 - shares) + rng.normal(0, 0.04, (240, 32))
+    values[120:] = values[:120] + rng.normal(0, 0.1, (120, 32)) * rng.random((120, 1))
+    monkeypatch.setattr(duplicates, "unit_blocks", lambda _: map(unit_rows, np.array_split(values, 7)))
+    monkeypatch.setattr(duplicates, "_BOX", 8)
+    compared, near = [], boxes.BoxedTiles.near
+
+    def counted(tiles, number, *, distance):
+        found = near(tiles, number, distance=distance)
+        compared.append((len(found), 240 - tiles.starts[number]))
+        return found
+
+    monkeypatch.setattr(boxes.BoxedTiles, "near", counted)
+    found = duplicates.near_duplicates("", tiles=240, threshold=threshold)
+    similar = np.stack([cosines(values, row) for row in values]) >= threshold
+    assert found.pairs == np.triu(similar, 1).sum() > 20
+    assert sorted([f"t{row:04d}" for row in sorted(rows)] for rows in found.groups) == groups_by_loops(
+        values, threshold, range(240)
+    )
+    looked_at, all_of_them = np.sum(compared, axis=0)
+    assert looked_at <= most * all_of_them
 
 
 def test_the_same_feature_is_a_duplicate_at_the_highest_threshold(make_features):

@@ -1,8 +1,9 @@
-"""Groups of tiles that are nearly the same: every pair is compared, block by block.
+"""Groups of tiles that are nearly the same: every pair that can be is compared, box by box.
 
-Shapes: N tiles, D numbers a feature; an outer and an inner block have n and m tiles.
+Shapes: N tiles, n of a box, m that may be near one of these.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ import numpy.typing as npt
 import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
 from swath.features.table import Rows
 from swath.runtime.progress import Progress
+from swath.serve.search.boxes import boxed
 from swath.serve.search.neighbours import unit_blocks
 
-_OUTER, _STRIP = 65_536, 1024  # tiles held while the file is read through once; tiles compared at a time
+_BOX, _AT_ONCE = 512, 16_384  # tiles; those that a box is compared with at a time: 32 MB
 _MOST_PAIRS = 4_000_000  # 64 MB, before they are joined into groups
 _ROUNDING = 1e-6  # of float32 similarities: the same feature twice may come to 0.9999999
 
@@ -36,16 +37,17 @@ def near_duplicates(
 ) -> DuplicateGroups:
     """Tiles linked by a cosine of at least `threshold`, directly or through others, and only `among` these.
 
-    Memory holds 65,536 features and one block of similarities; the file is read once for each 65,536 tiles.
+    A file of the temporary folder holds their features meanwhile, memory some 200 bytes of each. The
+    higher the threshold, the fewer tiles are near enough to be compared; at a low one every pair is.
 
     Raises:
         DataError: a feature is NaN or infinite, or the file is damaged.
+        MachineError: the disk of temporary files is full.
     """
-    allowed = np.zeros(tiles, dtype=np.bool_)
-    allowed[slice(None) if among is None else among] = True
+    rows = np.arange(tiles) if among is None else among
     group, pairs = np.arange(tiles), 0
     held: list[npt.NDArray[np.int64]] = []
-    for found in _pairs(path, allowed, threshold - _ROUNDING):
+    for found in _pairs(path, rows, threshold - _ROUNDING):
         pairs += len(found)
         held.append(found)
         if sum(map(len, held)) > _MOST_PAIRS:
@@ -54,36 +56,23 @@ def near_duplicates(
     return DuplicateGroups(_members(group), pairs)
 
 
-def _pairs(path: Path, allowed: npt.NDArray[np.bool_], least: float) -> Iterator[npt.NDArray[np.int64]]:
-    """(P, 2) rows of pairs, the lower first."""
-    tiles = len(allowed)
-    with Progress(tiles, unit="tiles", label="comparing every pair") as progress:
-        for start in range(0, tiles, _OUTER):
-            outer = _rows_of(path, start, min(start + _OUTER, tiles))
-            for at, inner in _from(path, start):
-                for strip in range(0, len(outer), _STRIP):
-                    similar = outer[strip : strip + _STRIP] @ inner.T >= least  # (n, m)
-                    pairs = similar.nonzero().numpy() + np.asarray([start + strip, at])
-                    yield pairs[(pairs[:, 0] < pairs[:, 1]) & allowed[pairs].all(axis=1)]
-            progress.advance(len(outer))
-
-
-def _from(path: Path, start: int) -> Iterator[tuple[int, Tensor]]:
-    """Blocks of unit features with their first rows, from the block that holds row `start`."""
-    at = 0
-    for block in unit_blocks(path):
-        if at + len(block) > start:
-            yield at, block
-        at += len(block)
-
-
-def _rows_of(path: Path, start: int, stop: int) -> Tensor:
-    parts = []
-    for at, block in _from(path, start):
-        if at >= stop:
-            break
-        parts.append(block[max(0, start - at) : stop - at])
-    return torch.cat(parts)
+def _pairs(path: Path, rows: Rows, least: float) -> Iterator[npt.NDArray[np.int64]]:
+    """(P, 2) of `rows`, each pair once."""
+    if not len(rows):
+        return
+    tiles = boxed(lambda: unit_blocks(path), rows, most=_BOX)
+    distance = math.sqrt(2 - 2 * least)
+    with Progress(len(rows), unit="tiles", label="comparing near tiles") as progress:
+        for number in range(len(tiles)):
+            own = np.arange(*tiles.starts[number : number + 2])
+            near = tiles.near(number, distance=distance)
+            for start in range(0, len(near), _AT_ONCE):
+                others = near[start : start + _AT_ONCE]
+                similar = torch.from_numpy(tiles.unit[own]) @ torch.from_numpy(tiles.unit[others]).T  # (n, m)
+                first, second = (similar >= least).numpy().nonzero()
+                once = own[first] < others[second]
+                yield tiles.rows[np.stack([own[first[once]], others[second[once]]], axis=1)]
+            progress.advance(len(own))
 
 
 def _joined(group: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
