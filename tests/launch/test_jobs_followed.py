@@ -80,9 +80,9 @@ def test_cleanup_lists_first_and_deletes_only_what_was_counted(capsys):
     for key in ("old/a/code/x.whl", "old/a/output/model/run/config.yaml", "old/b/code/x.whl"):
         s3.put_object(Bucket="bucket", Key=key, Body=b"12345")
     listed = asked(capsys, "cleanup", "s3://bucket/old")
-    assert {row["job"]: (row["objects"], row["bytes"]) for row in listed["jobs"]} == {
-        "a": (2, 10),
-        "b": (1, 5),
+    assert {row["job"]: (row["objects"], row["bytes"], row["parts"]) for row in listed["jobs"]} == {
+        "a": (2, 10, {"code": 5, "output": 5}),
+        "b": (1, 5, {"code": 5}),
     }
     wrong = ("cleanup", "s3://bucket/old", "--jobs", "a", "--delete", "--confirm", "3")
     code, line = refused(capsys, *wrong)
@@ -181,5 +181,8 @@ def test_policies_allow_the_prefixes_named_and_no_more(capsys):
     }
     every = [*caller.values(), *role.values()]
     assert not [s for s in every if "*" in {a.partition(":")[2] for a in s["Action"]}]
+    assert not [a for s in every for a in s["Action"] if a.startswith("ec2:")]
+    in_vpc = asked(capsys, "policy", "s3://jobs/swath", "--vpc")["role"]["Statement"][-1]
+    assert {"ec2:CreateNetworkInterfacePermission", "ec2:DescribeDhcpOptions"} < set(in_vpc["Action"])
     for_all = {s["Sid"] for s in every if s["Resource"] == "*"}
     assert for_all == {"ListJobs", "CheckQuotas", "LoginToRegistry", "WriteMetrics"}

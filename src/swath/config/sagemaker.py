@@ -143,6 +143,8 @@ class PolicyConfig(Settings):
     """That of the AWS profile or environment where not given."""
     kms_key: str | None = None
     """Key that encrypts volumes and results, which the role must be allowed to use."""
+    vpc: bool = False
+    """Allow the role what jobs with --subnets need: network interfaces of EC2."""
 
 
 class CleanupConfig(Settings):

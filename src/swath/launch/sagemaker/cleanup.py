@@ -19,7 +19,7 @@ _AT_ONCE = 1000  # DeleteObjects takes no more
 
 @dataclass(frozen=True)
 class LeftOver(Result):
-    """What is there: a row a job with objects, bytes, log streams; and what deleting it asks for."""
+    """A row a job with objects, bytes in all and of its parts, log streams; what deleting asks for."""
 
     store: str
     jobs: list[dict[str, Any]]
@@ -29,8 +29,9 @@ class LeftOver(Result):
 
     def lines(self) -> list[str]:
         rows = [
-            f"{row['job']:50}  {row['objects']:>7,} objects  {row['bytes'] / 1e9:>9.3f} GB  "
-            f"{row['log_streams']} log streams"
+            f"{row['job']:50}  {row['objects']:>7,} objects  {row['bytes'] / 1e9:>9.3f} GB ("
+            + ", ".join(f"{part} {size / 1e9:.3f}" for part, size in row["parts"].items())
+            + f")  {row['log_streams']} log streams"
             for row in self.jobs
         ]
         total = f"{self.objects:,} objects under {self.store}, about {self.usd_month:.2f} US dollars a month"
@@ -64,6 +65,7 @@ def cleanup(config: CleanupConfig) -> LeftOver:
             "job": job,
             "objects": len(objects),
             "bytes": sum(size for _, size in objects),
+            "parts": _parts(objects, below=f"{store.key}/{job}/".lstrip("/")),
             "log_streams": len(streams[job]),
         }
         for job, objects in found.items()
@@ -75,6 +77,15 @@ def cleanup(config: CleanupConfig) -> LeftOver:
         usd_month=size / 1e9 * _USD_GB_MONTH,
         deleted=config.delete,
     )
+
+
+def _parts(objects: list[tuple[str, int]], *, below: str) -> dict[str, int]:
+    """Bytes of code, checkpoints and output, which are the folders of a job."""
+    parts: dict[str, int] = {}
+    for key, size in objects:
+        part = key.removeprefix(below).partition("/")[0]
+        parts[part] = parts.get(part, 0) + size
+    return parts
 
 
 def _objects(aws: Aws, store: S3Path, *, jobs: tuple[str, ...]) -> dict[str, list[tuple[str, int]]]:

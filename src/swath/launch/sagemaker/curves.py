@@ -22,6 +22,7 @@ _PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("memory, MiB", ("gpu_memory_mib", "process_mib")),
 )
 _ACROSS = 3
+_FEW = 40
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,11 @@ def _draw(axes: Any, title: str, names: Sequence[str], rows: Sequence[dict[str, 
     for name in names:
         points = [row for row in rows if name in row]
         at = [row["minutes"] - start if is_machine else row["step"] for row in points]
-        axes.plot(at, [row[name] for row in points], label=name.replace("_", " "), linewidth=1.2)
+        marker = "o" if len(points) <= _FEW else ""  # one alone would be no line at all
+        values = [row[name] for row in points]
+        axes.plot(at, values, label=name.replace("_", " "), linewidth=1.2, marker=marker, markersize=3)
+    if is_machine:
+        axes.set_ylim(0, 102 if title == "use, %" else None)
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("minutes" if is_machine else "step", fontsize=8)
     axes.tick_params(labelsize=8)

@@ -60,6 +60,7 @@ def policy(config: PolicyConfig) -> Policies:
             _metrics(),
             _allow("PullImage", _PULL, _repositories(region)),
             _allow("LoginToRegistry", ["ecr:GetAuthorizationToken"], "*"),
+            *([_allow("JoinNetwork", _NETWORK, "*")] if config.vpc else []),
             *_kms(config.kms_key),
         ),
         trust=_document(
@@ -89,6 +90,13 @@ _LOG_ACTIONS = [
     "logs:CreateLogStream",
     "logs:DescribeLogStreams",
     "logs:PutLogEvents",
+]
+_NETWORK = [
+    *(f"ec2:{do}NetworkInterface{of}" for do in ("Create", "Delete") for of in ("", "Permission")),
+    *(
+        f"ec2:Describe{what}"
+        for what in ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+    ),
 ]
 _PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 
