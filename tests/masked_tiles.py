@@ -54,7 +54,10 @@ def make_pack(
         {
             "id": [f"t{i}" for i in range(count)],
             "split": [splits[i % len(splits)] for i in range(count)],
-            "labels": pa.array([["left" if edge < size_px / 2 else "right"] for edge in edges]),
+            "labels": pa.array(
+                [["left" if edge < size_px / 2 else "right"] if labels else None for edge in edges],
+                pa.list_(pa.string()),
+            ),
         }
     )
     given = tile_format(size_px)

@@ -1,5 +1,6 @@
 """The segmentation probe on tiles whose masks follow the texture, and on such whose masks follow nothing."""
 
+import base64
 import json
 
 import numpy as np
@@ -29,6 +30,20 @@ def test_a_head_learns_masks_that_follow_the_texture(tmp_path, head):
     assert result.picture.read_bytes().startswith(b"\x89PNG")
     with safetensors.safe_open(tmp_path / "run" / "probe-segmentation.safetensors", "pt") as stored:
         assert json.loads(stored.metadata()["class_names"]) == list(NAMES)
+
+
+def test_the_report_of_a_run_that_was_probed_on_masks_says_so(tmp_path):
+    make_pack(tmp_path / "tiles.lance")
+    make_run(tmp_path / "run")
+    result = swath.probe(tmp_path / "run", tmp_path / "tiles.lance", task="segmentation")
+    page = swath.report(tmp_path / "run", tiles=tmp_path / "tiles.lance")
+    text = page.out.read_text(encoding="utf-8")
+    assert f"mean IoU on 15 held-out tiles is {result.miou[0]:.3f}" in text
+    assert "IoU of each class" in text
+    assert "segmentation, linear head" in text
+    assert base64.b64encode(result.picture.read_bytes()).decode() in text
+    assert 'id="ladder"' not in text  # there is no label to climb by
+    assert "| segmentation, linear head | pretrained ViT |" in page.model_card.read_text(encoding="utf-8")
 
 
 def test_masks_that_follow_nothing_are_not_learned(tmp_path):

@@ -17,6 +17,7 @@ from swath.runtime.run import Run
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+PROBED = ("linear", "knn", "segmentation")  # the first that was measured is the one at the top
 SPLITS = ("train", "val", "test", "gap", "")
 
 
@@ -71,6 +72,11 @@ class RunFacts:
         return self.steps * int(self.recipe.get("batch_size", 0))
 
     @property
+    def probe(self) -> Row | None:
+        """The one that the verdict is about."""
+        return next(iter(self.probes.values()), None)
+
+    @property
     def method(self) -> str:
         """The name people write."""
         name = str(self.recipe.get("method", ""))
@@ -118,7 +124,7 @@ def read_run_facts(run: Run, weights: Weights | None) -> RunFacts:
         command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
         environment=run.environment(),
         metrics=run.metrics(),
-        probes={task: found for task in ("linear", "knn") if (found := _probe(run, task)) is not None},
+        probes={task: found for task in PROBED if (found := _probe(run, task)) is not None},
         checkpoint_step=weights.step if weights else None,
         checkpoint_digest=weights.checkpoint if weights else "",
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

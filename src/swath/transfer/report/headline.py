@@ -13,6 +13,8 @@ METRICS = {
     "map_macro": "macro average precision",
     "map_micro": "micro average precision",
     "accuracy": "accuracy",
+    "miou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
 }
 TONES = {PRETRAINED: 1, UNTRAINED: 2, IMAGE_STATISTICS: 5}
 
@@ -31,8 +33,13 @@ class Verdict:
 
 
 def metric_of(probe: Row) -> str:
-    """Accuracy for single labels, macro average precision otherwise."""
-    return "accuracy" if probe.get("accuracy") else "map_macro"
+    """Mean IoU for masks, accuracy for single labels, macro average precision otherwise."""
+    return next((name for name in ("miou", "accuracy") if probe.get(name)), "map_macro")
+
+
+def heading(metric: str) -> str:
+    """The name of a measure, as a heading begins."""
+    return METRICS[metric][0].upper() + METRICS[metric][1:]
 
 
 def baseline(probe: Row, name: str) -> Row:
@@ -54,19 +61,20 @@ def verdict(probe: Row | None) -> Verdict:
         f"{words} on {probe['n_test']:,} held-out tiles is {value:.3f}, against {untrained[0]:.3f} for the "
         f"same network untrained: {gain[0]:+.3f}, 95% interval {gain[1]:+.3f} to {gain[2]:+.3f}."
     )
-    kind = "better" if gain[1] > 0 else "worse" if gain[2] < 0 else "flat"
-    claim = {
-        "better": "Pretraining paid off:",
-        "worse": "Pretraining made the features worse:",
-        "flat": "No gain from pretraining could be shown:",
-    }[kind]
+    statistics = baseline(probe, IMAGE_STATISTICS).get(metric)
+    kind, claim = (
+        ("worse", "Pretraining made the features worse:") if gain[2] < 0
+        else ("flat", "No gain from pretraining could be shown:") if gain[1] <= 0
+        else ("flat", "Better than untrained, not better than image statistics:")
+        if statistics and statistics[0] > value
+        else ("better", "Pretraining paid off:")
+    )  # fmt: skip
     return Verdict(kind, claim, f"{numbers} {_against_statistics(probe, metric)}".strip())
 
 
 def masthead(run: RunFacts, tiles: TileFacts, *, banner: Markup | None = None) -> Markup:
     """The top of the page; `banner` is what must be read before the scores."""
-    probe = run.probes.get("linear") or run.probes.get("knn")
-    answer = verdict(probe)
+    probe, answer = run.probe, verdict(run.probe)
     title = f"What {run.method or 'a network'} learned from {tiles.trained:,} tiles"
     lead = element("p", element("strong", answer.claim), f" {answer.detail}", class_=f"verdict {answer.kind}")
     cards = [element("div", *_numbers(run, tiles), class_="card numbers")]
@@ -93,7 +101,7 @@ def estimates(probe: Row, metric: str) -> list[Estimate]:
 
 def _comparison(probe: Row) -> Markup:
     metric = metric_of(probe)
-    what = f"{METRICS[metric].capitalize()}, {probe_name(probe)}, {probe['n_test']:,} test tiles"
+    what = f"{heading(metric)}, {probe_name(probe)}, {probe['n_test']:,} test tiles"
     note = f"{what}; bars are 95% intervals."
     return element(
         "div", intervals(estimates(probe, metric)), element("p", note, class_="note"), class_="card"
@@ -147,7 +155,9 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def probe_name(probe: Row) -> str:
-    """As in a ladder: kNN with k and temperature."""
+    """As in a ladder: kNN with k and temperature; for masks with the head."""
+    if probe.get("task") == "segmentation":
+        return f"segmentation, {probe['settings']['head']} head"
     return probe_title(probe, "knn" if probe.get("probe") == "knn" else "linear")
 
 

@@ -15,11 +15,10 @@ _SCALING = "Values are clamped to low and high, scaled to 0 and 1, and standardi
 
 def model_card(run: RunFacts, tiles: TileFacts, leaks: Leaks | None) -> str:
     """The whole document; `leaks` of the split, where they can be known, limit what the scores say."""
-    probe = run.probes.get("linear") or run.probes.get("knn")
     shape = tiles.format
     parts = [
         f"# {text(run.name)}",
-        text(verdict(probe).text),
+        text(verdict(run.probe).text),
         "## Model",
         bullets(_model(run)),
         "## Input",

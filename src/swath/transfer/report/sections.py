@@ -58,20 +58,14 @@ def sections(inputs: Inputs) -> list[Section]:
     run, tiles, display = inputs.run, inputs.tiles, inputs.display
     boxes = ground_boxes(display.store)
     embed = f"swath embed {run.path} {tiles.path} --out {run.path}/features.parquet"
-    probe = f"swath probe {run.path} {tiles.path}"
-    ladder = read_ladder(inputs.ladder, pack=display.store.digest)
     samples = sample_rows(display.store, _SHEET_TILES)
     canvas = paint(display, lay_out(display.store) or sheet(display.store, samples, columns=_SHEET_COLUMNS))
     rgb = display.rgb(canvas.unit[None])[0]
     rgb[~canvas.covered] = BARE
     return [
         _scene(inputs, canvas, rgb),
-        probe_section(run, tiles),
-        efficiency_section(
-            run.probes, ladder, beside=inputs.beside, command=f"{probe} --label-fraction 0.01 0.1 1.0"
-        ),
-        report_ladder(ladder, beside=inputs.beside, command=f"swath ladder {tiles.path} --runs {run.path}"),
-        mistakes_section(inputs.features.parent, display, inputs.backbone, probe=probe),
+        probe_section(run, tiles, masks=_read(inputs.features.with_name("probe-segmentation.png"))),
+        *(_by_labels(inputs) if tiles.labelled or not run.probes else []),
         gallery_section(display, _likenesses(inputs, boxes), command=embed),
         _attention(inputs, samples[:TILES]),
         ground_section(tiles, display, maps=_maps(inputs, canvas, rgb, boxes)),
@@ -80,6 +74,23 @@ def sections(inputs: Inputs) -> list[Section]:
         learning_section(run),
         provenance_section(run, tiles),
     ]
+
+
+def _by_labels(inputs: Inputs) -> list[Section]:
+    """What needs a label a tile, not masks."""
+    run, tiles, beside = inputs.run, inputs.tiles, inputs.beside
+    probe = f"swath probe {run.path} {tiles.path}"
+    ladder = read_ladder(inputs.ladder, pack=inputs.display.store.digest)
+    fewer = f"{probe} --label-fraction 0.01 0.1 1.0"
+    return [
+        efficiency_section(run.probes, ladder, beside=beside, command=fewer),
+        report_ladder(ladder, beside=beside, command=f"swath ladder {tiles.path} --runs {run.path}"),
+        mistakes_section(inputs.features.parent, inputs.display, inputs.backbone, probe=probe),
+    ]
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def _trained(display: Display, rows: Rows) -> Rows:

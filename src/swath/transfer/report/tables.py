@@ -1,17 +1,22 @@
 """What it is worth: the probes beside their baselines, as a table and class by class."""
 
+import base64
+
 from swath.pages.charts import Bar, bars
 from swath.pages.markup import Markup, element, join, number
 from swath.pages.page import Section, missing, table
 from swath.transfer.baselines import IMAGE_STATISTICS, PRETRAINED, UNTRAINED
 from swath.transfer.report.facts import Row, RunFacts, TileFacts
-from swath.transfer.report.headline import METRICS, TONES, baseline, probe_name
+from swath.transfer.report.headline import METRICS, TONES, baseline, heading, probe_name
 
 _MOST_CLASSES = 60
+_GUESSING = "share of tiles with the class (what guessing gets)"
 
 
-def probe_section(run: RunFacts, tiles: TileFacts) -> Section:
-    """The table of all probes there are, and per-class bars of the first."""
+def probe_section(run: RunFacts, tiles: TileFacts, *, masks: bytes | None = None) -> Section:
+    """The table of all probes there are, and per-class bars of the first; `masks` is the PNG of test tiles,
+    their masks and what the segmentation probe said.
+    """
     title, anchor = "What it is worth", "worth"
     lede = (
         "Frozen features, one simple classifier on top, scored on tiles that neither the network nor the "
@@ -21,7 +26,17 @@ def probe_section(run: RunFacts, tiles: TileFacts) -> Section:
     if not run.probes:
         return Section(anchor, title, lede, _how_to_probe(run, tiles))
     first, stale = next(iter(run.probes.values())), _stale(run, tiles)
-    return Section(anchor, title, lede, join([_table(run.probes), *_notes(first, stale), *_per_class(first)]))
+    shown = [_masks(masks)] if masks and "segmentation" in run.probes else []
+    body = [_table(run.probes), *_notes(first, stale), *_per_class(first), *shown]
+    return Section(anchor, title, lede, join(body))
+
+
+def _masks(png: bytes) -> Markup:
+    image = element(
+        "img", src=f"data:image/png;base64,{base64.b64encode(png).decode()}", alt="tiles, masks, predicted"
+    )
+    words = element("figcaption", element("b", "Test tiles."), " Their masks, and what the probe says.")
+    return element("div", element("figure", image, words, class_="picture"), class_="card masks")
 
 
 def _stale(run: RunFacts, tiles: TileFacts) -> list[str]:
@@ -58,14 +73,14 @@ def _table(probes: dict[str, Row]) -> Markup:
                 rows.append(
                     element(
                         "tr",
-                        element("td", probe_name(probe).replace("linear", "Linear")),
+                        element("td", probe_name(probe)),
                         element("td", name),
                         *cells,
                         class_="main" if main else None,
                     )
                 )
         rows += _gain_row(probe, metrics)
-    heads = (element("th", METRICS[metric].capitalize(), class_="num") for metric in metrics)
+    heads = (element("th", heading(m), class_="num") for m in metrics)
     return table(["Probe", "Features", *heads], rows)
 
 
@@ -108,37 +123,37 @@ def _setting(value: object) -> str:
 
 def _per_class(probe: Row) -> list[Markup]:
     classes: dict[str, Row] = probe.get("per_class") or {}
-    known = [(name, row) for name, row in classes.items() if row.get("ap") is not None]
+    score, title = ("iou", "IoU") if "miou" in probe else ("ap", "Average precision")
+    known = [(name, row) for name, row in classes.items() if row.get(score) is not None]
     if not known:
         return []
-    known.sort(key=lambda item: -item[1]["ap"])
+    known.sort(key=lambda item: -item[1][score])
     others = {name: baseline(probe, name).get("per_class") or {} for name in (UNTRAINED, IMAGE_STATISTICS)}
-    rows = [_class_bar(name, row, others) for name, row in known[:_MOST_CLASSES]]
+    rows = [_class_bar(name, row, others, score=score) for name, row in known[:_MOST_CLASSES]]
     legend = element(
         "div",
         *(element("span", element("span", name), class_=f"chip t{tone}") for name, tone in TONES.items()),
-        element(
-            "span", element("span", "share of tiles with the class (what guessing gets)"), class_="chip t4"
-        ),
+        element("span", element("span", _GUESSING), class_="chip t4") if score == "ap" else None,
         class_="legend",
     )
+    small = "positive test tiles" if score == "ap" else "share of the test pixels"
     cut = f" The {_MOST_CLASSES} best of {len(known)} are shown." if len(known) > _MOST_CLASSES else ""
     return [
-        element("h3", "Average precision of each class"),
+        element("h3", f"{title} of each class"),
         element(
             "div",
             bars(rows),
             legend,
-            element("p", f"Small numbers: positive test tiles.{cut}", class_="note"),
+            element("p", f"Small numbers: {small}.{cut}", class_="note"),
             class_="card",
         ),
     ]
 
 
-def _class_bar(name: str, row: Row, others: dict[str, dict[str, Row]]) -> Bar:
+def _class_bar(name: str, row: Row, others: dict[str, dict[str, Row]], *, score: str) -> Bar:
     marks = [(float(row["prevalence"]), 4)] if row.get("prevalence") is not None else []
     for method, classes in others.items():
-        value = (classes.get(name) or {}).get("ap")
+        value = (classes.get(name) or {}).get(score)
         marks += [(float(value), TONES[method])] if value is not None else []
-    text = join([f"{row['ap']:.3f}", element("small", f"n = {row.get('n', '?')}")])
-    return Bar(name, float(row["ap"]), tuple(marks), text)
+    small = f"n = {row.get('n', '?')}" if score == "ap" else f"{row['share']:.1%}"
+    return Bar(name, float(row[score]), tuple(marks), join([f"{row[score]:.3f}", element("small", small)]))

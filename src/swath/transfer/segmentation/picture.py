@@ -44,6 +44,7 @@ def save_picture(path: Path, tiles: MaskedTiles, predict: Predict) -> None:
             axis.set_xticks([])
             axis.set_yticks([])
     handles = [Patch(color=palette[k % 20], label=name) for k, name in enumerate(tiles.vocabulary)]
+    handles.append(Patch(color=_IGNORED_GREY, label="(not labelled)"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
     with file_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=110)
