@@ -1,6 +1,7 @@
 """What is done with jobs by their names: one that ended well, one that failed, and mistakes."""
 
 import json
+from dataclasses import replace
 
 import boto3
 import botocore.client
@@ -12,6 +13,7 @@ import swath.sagemaker
 from swath.cli import main
 from swath.launch.sagemaker.aws import Aws
 from swath.launch.sagemaker.following import events
+from swath.launch.sagemaker.found import find_job
 from swath.runtime.run import Run
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -98,6 +100,13 @@ def test_a_job_that_fails_says_why_in_words(on_s3, tiny, capsys):
     assert about["status"] == "Failed"
     assert "Traceback" not in about["reason"]
     assert "init" in about["reason"] or "weights" in about["reason"], about["reason"]
+
+
+def test_what_a_failed_job_left_is_fetched_with_a_word_on_it(trained, tmp_path, monkeypatch, capsys):
+    found = replace(find_job(Aws(REGION), trained), status="Failed", reason="out of memory")
+    monkeypatch.setattr("swath.launch.sagemaker.following.find_job", lambda *_: found)
+    assert main(["sagemaker", "results", trained, "--out", str(tmp_path / "run")]) == 0
+    assert "failed, and this is what it had by then: out of memory" in capsys.readouterr().err
 
 
 def test_a_job_whose_data_is_missing_fails_before_it_starts(tiny, capsys):

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from swath.cli import main
+from swath.launch.sagemaker.aws import UnreachableError, in_words
 from swath.launch.sagemaker.entry import _write_reason
 from swath.launch.sagemaker.first_process import supervised
 
@@ -61,6 +62,14 @@ def test_what_aws_refuses_is_one_line(refused, case):
     words, operation, code, message, exit_code, said = case
     found, line = refused(words, operation, code, message)
     assert (found, said in line) == (exit_code, True), line
+
+
+def test_a_server_in_trouble_is_a_line_and_no_refusal():
+    page = "<!doctype html>\n<title>500 Internal Server Error</title>\n"
+    answer = {"Error": {"Code": page, "Message": page}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+    said = in_words("quotas", ClientError(answer, "ListServiceQuotas"))
+    assert isinstance(said, UnreachableError)
+    assert str(said) == "quotas: AWS answers 500; try again later"
 
 
 SECRETS = {

@@ -20,11 +20,12 @@ _WRONG_KEYS = {
     "SignatureDoesNotMatch",
     "InvalidAccessKeyId",
 }
+_OF_THE_SERVER = 500
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 
 
 class UnreachableError(MachineError):
-    """No answer came: the same question may be answered later."""
+    """No answer came, or one of a server in trouble: the same question may be answered later."""
 
 
 class Aws:
@@ -91,9 +92,14 @@ def in_words(what: str, error: Exception) -> SwathError | None:
     if kind == "ParamValidationError":
         return UsageError(f"{what}: {' '.join(str(error).split())}")
     response = getattr(error, "response", None)
-    if not isinstance(response, dict):
-        return None
+    return _answer_in_words(what, response) if isinstance(response, dict) else None
+
+
+def _answer_in_words(what: str, response: dict[str, Any]) -> SwathError:
     code, message = str(response["Error"].get("Code")), str(response["Error"].get("Message", "")).strip()
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= _OF_THE_SERVER:
+        return UnreachableError(f"{what}: AWS answers {status}; try again later")
     if code in _DENIED and "PassRole" in message:
         code = "PassRole"
     kind_of, advice = _REFUSALS.get(code, (UsageError, "AWS refuses: {message}"))

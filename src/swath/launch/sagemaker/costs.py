@@ -41,7 +41,7 @@ def cost(config: CostConfig) -> Cost:
         count=job.count,
         ran_s=ran,
         billable_s=billable,
-        spot_saved=1 - billable / ran if job.spot and ran and billable is not None else None,
+        spot_saved=max(0.0, 1 - billable / ran) if job.spot and ran and billable is not None else None,
         usd_per_hour=rate,
         usd=None if rate is None or billable is None else billable * job.count * rate / 3600,
         prices="none for this instance; give --tables" if price is None else f"{price.as_of}, {price.source}",

@@ -223,6 +223,8 @@ def results(config: ResultsConfig) -> Fetched:
             count = _fetch(aws, source, aside)
             if count:
                 left_out = joined(aside, of_job=found.name)
+                if found.status == "Failed":
+                    log.warning("%s failed, and this is what it had by then: %s", found.name, found.reason)
                 return Fetched(out=str(config.out), files=count, source=str(source), left_out=left_out)
         raise DataError(
             f"{config.job} ({found.status}) has nothing under {', '.join(map(str, found.places))}; "
