@@ -5,11 +5,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 import shapely
+from matplotlib.axes import Axes
 
 import swath
 from swath.data.store import TileStore
 from swath.errors import DataError, UsageError
 from swath.pages.pictures import Display
+from swath.serve.search.sheet import Cell, write_sheet
 
 VALUES = np.random.default_rng(3).normal(size=(60, 32)).astype(np.float32)
 
@@ -43,6 +45,18 @@ def test_the_contact_sheet_shows_the_query_first_and_then_the_tiles(path, tmp_pa
         x, y = 10 + place % 10 * 138, 30 + place // 10 * 172
         drawn = sheet[y + 4 : y + 128 : 8, x + 4 : x + 128 : 8]
         np.testing.assert_allclose(drawn, tile, atol=6)
+
+
+def test_words_too_long_for_the_sheet_keep_what_tells_tiles_apart(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(Axes, "text", lambda *given, **_: written.append(given[3]))
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    cells = [
+        Cell(rgb, "0.9", "T33UUU_20170216T102101_x160_y416"),
+        Cell(rgb, "0.8", "Annual crop, Pasture, River"),
+    ]
+    write_sheet(tmp_path / "sheet.png", Cell(rgb, "query", "t0005"), cells, title="most like t0005")
+    assert {"t0005", "...16T102101_x160_y416", "Annual crop, Pastur..."} <= set(written)
 
 
 def test_the_pixels_may_come_from_the_pack_where_it_lies_now(path, make_pack, tmp_path):

@@ -28,8 +28,8 @@ def model_card(about: Description, tensors: Mapping[str, Tensor], command: str) 
     head = about.head
     parts = [
         f"# {text(about.name)}",
-        "A vision transformer pretrained on overhead imagery without labels"
-        + (" with a head that was fitted on its features." if head else "; features, no classes."),
+        "A vision transformer pretrained on overhead imagery without labels, "
+        + ("and a head that was fitted on its features." if head else "for features; it names no classes."),
         "## Use",
         indented(_USE + (_PREDICT if head else "")),
         "## Input",

@@ -61,4 +61,7 @@ def _fitted(rgb: Rgb) -> Rgb:
 
 
 def _short(words: str) -> str:
-    return words if len(words) <= _LETTERS else f"{words[: _LETTERS - 3]}..."
+    """The beginning of labels; the end of an id, in which tiles of one scene differ."""
+    if len(words) <= _LETTERS:
+        return words
+    return f"{words[: _LETTERS - 3]}..." if " " in words else f"...{words[3 - _LETTERS :]}"

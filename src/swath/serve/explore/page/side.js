@@ -60,7 +60,7 @@ function drawTile() {
       known ? chips(known.labels) : null,
       element("p", { class: "note" }, known ? facts(known) : ""),
       element("div", { class: "row" },
-        element("span", { class: "note" }, state.label ? `${state.label}?` : "the label?"),
+        element("span", { class: "note" }, state.label ? `${state.label}?` : "an example?"),
         button(1, "Yes", "It has the label (y)", "yes"), button(0, "No", "It has not (n)", "no")),
     ),
   );
