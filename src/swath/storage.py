@@ -28,8 +28,12 @@ from swath.redaction import redacted
 _AT_ONCE = 32
 _TIMEOUT = timedelta(seconds=120)  # of one request; a stalled one is tried again
 _RETRY_WITHIN = timedelta(seconds=400)  # from the first try: three that stall, and one that does not
-_UNKNOWN_RETRIES = 6  # about six seconds, for an address that has never answered
-_RETRIES = 100  # with pauses that grow to seconds; it is the time that ends them
+_UNKNOWN_RETRIES = 6  # two to six seconds, for an address that has never answered
+_RETRIES = 10_000  # it is the time that ends them
+# A pause is drawn from between the first and this x the last: by 2, obstore's default, pauses do not grow
+# (100 tries ended within 27 s), by more than e they do.
+_PAUSES_GROW = 3
+_LONGEST_PAUSE = timedelta(seconds=5)
 _PIECE = 16 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _WRONG_KEYS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}
@@ -253,7 +257,11 @@ def _opened(client: _Client, retries: int) -> S3Store:
     return S3Store(
         client[0],
         client_options={"allow_http": bool(_plain_http()), "timeout": _TIMEOUT},
-        retry_config={"max_retries": retries, "retry_timeout": _RETRY_WITHIN},
+        retry_config={
+            "max_retries": retries,
+            "retry_timeout": _RETRY_WITHIN,
+            "backoff": {"base": _PAUSES_GROW, "max_backoff": _LONGEST_PAUSE},
+        },
     )
 
 

@@ -21,8 +21,9 @@ pytestmark = [
 ]
 ARCHIVE, INDEX = S3Path("bucket", "chips"), S3Path("bucket", "index.parquet")
 TILES = 60
-# A server that never answered is given up after six seconds: this one is away for longer.
-AWAY_S = 9.0
+# A server that never answered is given up after seconds, and 100 tries once ended within 27: this one is away
+# for longer.
+AWAY_S = 35.0
 # Waits before the N-th call of a function, for a line of its standard input.
 WAITS = """
 import importlib, sys
