@@ -20,7 +20,7 @@ from swath import storage
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-tests"}
 _NAMES = ("master", "volume", "filer", "s3")
-_STARTS_WITHIN_S = 30
+_STARTS_WITHIN_S = 60
 
 
 @contextlib.contextmanager

@@ -1,13 +1,13 @@
 """Training from S3 while the server goes away and comes back, or its disk goes bad."""
 
+import contextlib
 import os
-import subprocess
 import sys
 import time
 
 import pytest
 from s3_server import put_folder
-from waiting import until
+from waiting import started, until
 
 from swath.cli import main
 from swath.location import S3Path
@@ -33,17 +33,18 @@ def test_a_training_whose_server_is_killed_and_started_again_is_the_training_of_
         *STEPS,
     ]
     log = tmp_path / "run/metrics.jsonl"
-    with server():
-        put_folder(packed, TILES)
-        process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        until(lambda: log.exists() and log.stat().st_size, within_s=90)
-    size = -1
-    while size != log.stat().st_size:  # what was read before the outage is used up, and a read waits
-        size = log.stat().st_size
-        time.sleep(3)
-    assert process.poll() is None
-    with server():
-        assert process.wait(120) == 0
+    with contextlib.ExitStack() as stack:
+        with server():
+            put_folder(packed, TILES)
+            process = stack.enter_context(started(words, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+            until(lambda: log.exists() and log.stat().st_size, within_s=90)
+        size = -1
+        while size != log.stat().st_size:  # what was read before the outage is used up, and a read waits
+            size = log.stat().st_size
+            time.sleep(3)
+        assert process.poll() is None
+        with server():
+            assert process.wait(120) == 0
     assert main(["pretrain", str(packed), "--out", str(tmp_path / "local"), *tiny, *STEPS, "--quiet"]) == 0
     hashes = [Run.open(tmp_path / name).summary["state_hash"] for name in ("run", "local")]
     assert hashes[0] == hashes[1]

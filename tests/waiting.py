@@ -1,6 +1,18 @@
 """Waiting in tests for what another thread or process does."""
 
+import contextlib
+import subprocess
 import time
+
+
+@contextlib.contextmanager
+def started(command, **settings):
+    """A process that does not outlive the block, however that ends."""
+    with subprocess.Popen(command, **settings) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # nothing where it has ended
 
 
 def until(is_so, *, within_s=20):

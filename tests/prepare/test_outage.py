@@ -1,5 +1,6 @@
 """Index and pack in s3:// while the server goes away and comes back: the result is that of a quiet day."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from s3_server import put_folder
 from tile_archive import random_pixels, write_raster
+from waiting import started
 
 import swath
 from swath import storage
@@ -59,20 +61,20 @@ def outlives(server):
 
     def run(place, *words):
         command = [sys.executable, "-c", WAITS, *place, *words, "--quiet"]
-        with server():
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
-            assert process.stdout.readline() == "half-way\n"
-        process.stdin.write("\n")
-        process.stdin.flush()
-        time.sleep(AWAY_S)
-        assert process.poll() is None, process.communicate()[1]
-        with server():
-            errors = process.communicate(timeout=120)[1]
-            assert process.returncode == 0, errors
-            return errors
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with contextlib.ExitStack() as stack:
+            with server():
+                env = {**os.environ, "OMP_NUM_THREADS": "1"}
+                process = stack.enter_context(started(command, **pipes, text=True, env=env))
+                assert process.stdout.readline() == "half-way\n"
+            process.stdin.write("\n")
+            process.stdin.flush()
+            time.sleep(AWAY_S)
+            assert process.poll() is None, process.communicate()[1]
+            with server():
+                errors = process.communicate(timeout=120)[1]
+                assert process.returncode == 0, errors
+                return errors
 
     return run
 
