@@ -141,7 +141,7 @@ def _content(folder):
 
 
 @pytest.fixture
-def refused(archive_here, capfd):
+def assert_refused(archive_here, capfd):
     """Run a command that must end with `code`, in one line for each of `said`, and change only `left`.
 
     What the libraries below say by themselves counts too.

@@ -97,12 +97,12 @@ OTHER = {
 
 @pytest.mark.parametrize("words", [PREDICT, VERIFY], ids=["predict", "verify"])
 @pytest.mark.parametrize(("spoil", "said"), **named(BAD))
-def test_a_bad_bundle_is_refused_and_nothing_in_it_runs(refused, spoil, said, words):
+def test_a_bad_bundle_is_refused_and_nothing_in_it_runs(assert_refused, spoil, said, words):
     spoil()
-    refused(words, 3, said)
+    assert_refused(words, 3, said)
 
 
 @pytest.mark.parametrize(("spoil", "words", "code", "said"), **named(OTHER))
-def test_what_is_no_bundle_head_or_features_is_refused(refused, spoil, words, code, said):
+def test_what_is_no_bundle_head_or_features_is_refused(assert_refused, spoil, words, code, said):
     spoil()
-    refused(words, code, said)
+    assert_refused(words, code, said)

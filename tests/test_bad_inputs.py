@@ -144,62 +144,64 @@ def named(cases):
 
 
 @pytest.mark.parametrize(("spoil", "words", "said"), **named(BAD_FILES))
-def test_a_bad_file_stops_an_index(refused, spoil, words, said):
+def test_a_bad_file_stops_an_index(assert_refused, spoil, words, said):
     spoil()
-    refused(words, 3, said)
+    assert_refused(words, 3, said)
 
 
 @pytest.mark.parametrize(("spoil", "said"), **named(BAD_TILES))
-def test_a_bad_tile_stops_a_pack_and_is_listed(refused, spoil, said):
+def test_a_bad_tile_stops_a_pack_and_is_listed(assert_refused, spoil, said):
     spoil()
-    refused(PACK, 3, said, left=LISTED)
+    assert_refused(PACK, 3, said, left=LISTED)
     assert said.removeprefix("03.tif") in Path(*LISTED).read_text()
 
 
 @pytest.mark.parametrize(("spoil", "words", "code", "said"), **named(BAD_TABLES | OTHERS))
-def test_what_does_not_fit_stops_a_stage(refused, spoil, words, code, said):
+def test_what_does_not_fit_stops_a_stage(assert_refused, spoil, words, code, said):
     if spoil:
         spoil()
-    refused(words, code, said)
+    assert_refused(words, code, said)
 
 
 @pytest.mark.parametrize(("written", "said"), **named(HOSTILE))
-def test_a_hostile_settings_file_is_refused(refused, written, said):
+def test_a_hostile_settings_file_is_refused(assert_refused, written, said):
     text(written, "lr.yaml")()
-    refused(PRETRAIN, 2, f"swath: lr.yaml{said}")
+    assert_refused(PRETRAIN, 2, f"swath: lr.yaml{said}")
 
 
 @pytest.mark.parametrize(("words", "out", "code", "said"), **named(OUTS))
-def test_nothing_is_written_over_what_belongs_to_somebody(refused, words, out, code, said):
+def test_nothing_is_written_over_what_belongs_to_somebody(assert_refused, words, out, code, said):
     before, after = words.split("out/", 1)
-    refused(f"{before}{out} {after.partition(' ')[2]}", code, said)
+    assert_refused(f"{before}{out} {after.partition(' ')[2]}", code, said)
 
 
 @pytest.mark.parametrize("words", [INDEX, PACK, PRETRAIN, PROBE], ids=lambda words: words.split()[0])
-def test_a_read_only_place_is_named(refused, monkeypatch, words):
+def test_a_read_only_place_is_named(assert_refused, monkeypatch, words):
     def refuse(path, *_):
         raise OSError(errno.EROFS, "Read-only file system", path)
 
     monkeypatch.setattr(os, "mkdir", refuse)
-    refused(words.replace("out/", "closed/"), 5, "not writable (Read-only file system)")
+    assert_refused(words.replace("out/", "closed/"), 5, "not writable (Read-only file system)")
 
 
 @pytest.mark.parametrize("words", [INDEX, PACK, PRETRAIN, PROBE], ids=lambda words: words.split()[0])
-def test_a_full_disk_leaves_nothing_half_written(refused, words):
+def test_a_full_disk_leaves_nothing_half_written(assert_refused, words):
     """The limit on the size of files stands in for the disk: the same error from the same calls."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-        refused(words, 5, "no space left for ")
+        assert_refused(words, 5, "no space left for ")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_all_values_out_of_range_are_told_at_once_a_line_each(refused):
+def test_all_values_out_of_range_are_told_at_once_a_line_each(assert_refused):
     start = "pretrain tiles.lance --out out/run"
     wrong = ("--epochs 0", "--batch-size 0", "--lr -1", "--out-dim 1", "--warmup-share 2", "--precision half")
-    refused(" ".join((start, *wrong)), 2, *wrong)
-    refused(f"{start} --local-px 20 --patch-size 8", 2, "--local-px 20 is not a multiple of --patch-size 8")
+    assert_refused(" ".join((start, *wrong)), 2, *wrong)
+    assert_refused(
+        f"{start} --local-px 20 --patch-size 8", 2, "--local-px 20 is not a multiple of --patch-size 8"
+    )
 
 
 @pytest.mark.usefixtures("archive_here")
@@ -210,10 +212,12 @@ def test_a_flipped_bit_in_plain_pixels_is_taken_as_it_is():
     assert (command(INDEX), command(PACK)) == (0, 0)
 
 
-def test_tiles_without_a_place_are_trained_on_and_split_at_random(refused):
+def test_tiles_without_a_place_are_trained_on_and_split_at_random(assert_refused):
     scene(noise(3, 64, 64), **NO_PLACE)()
     assert command(SCENE) == 0
-    refused("split out/i.parquet --out out/s.parquet", 2, "16 of 16 tiles of out/i.parquet have no location")
+    assert_refused(
+        "split out/i.parquet --out out/s.parquet", 2, "16 of 16 tiles of out/i.parquet have no location"
+    )
     assert command("split out/i.parquet --out out/s.parquet --by random") == 0
     assert command("pack out/s.parquet --out out/t.lance") == 0
     assert command(PRETRAIN.replace("tiles.l", "out/t.l")) == 0

@@ -197,16 +197,16 @@ def named(cases):
 
 
 @pytest.mark.parametrize(("spoil", "words", "code", "said"), **named(WEIGHTS))
-def test_bad_weights_are_refused_and_nothing_in_them_runs(refused, spoil, words, code, said):
+def test_bad_weights_are_refused_and_nothing_in_them_runs(assert_refused, spoil, words, code, said):
     spoil()
-    refused(words, code, said)
+    assert_refused(words, code, said)
 
 
 @pytest.mark.parametrize(("spoil", "words", "said"), **named(PROOFS))
-def test_what_would_make_a_wrong_score_is_refused(refused, spoil, words, said):
+def test_what_would_make_a_wrong_score_is_refused(assert_refused, spoil, words, said):
     if spoil:
         spoil()
-    refused(words, 3, said, left=LEFT.get(spoil, set()))
+    assert_refused(words, 3, said, left=LEFT.get(spoil, set()))
 
 
 @pytest.mark.usefixtures("archive_here")

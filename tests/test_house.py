@@ -51,7 +51,7 @@ def test_functions_fit_on_a_screen_and_only_the_command_line_prints(path: Path) 
 
 @pytest.mark.parametrize("module", modules())
 def test_every_module_imports(module: str) -> None:
-    importlib.import_module(module)
+    assert importlib.import_module(module).__name__ == module
 
 
 def test_public_names_are_frozen() -> None:

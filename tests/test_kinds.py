@@ -34,14 +34,16 @@ CASES = {
 
 
 @pytest.mark.parametrize("begin", CASES)
-def test_what_was_given_is_named_and_how_the_wanted_thing_is_made(refused, begin):
+def test_what_was_given_is_named_and_how_the_wanted_thing_is_made(assert_refused, begin):
     end, code, said = CASES[begin]
-    refused(f"{begin} {end}", code, f"swath: {begin.split()[1]} {said}")
+    assert_refused(f"{begin} {end}", code, f"swath: {begin.split()[1]} {said}")
 
 
-def test_a_run_that_was_probed_is_bundled_with_its_head(refused, archive_here):
+def test_a_run_that_was_probed_is_bundled_with_its_head(assert_refused, archive_here):
     (archive_here / "run" / "probe-linear.json").write_text("{}")
-    refused(f"predict run scene.tif {OUT}", 2, "swath bundle run --out first-bundle --head probe-linear.json")
+    assert_refused(
+        f"predict run scene.tif {OUT}", 2, "swath bundle run --out first-bundle --head probe-linear.json"
+    )
 
 
 def test_kinds_are_told_by_their_marks_alone(tmp_path):

@@ -1,6 +1,5 @@
 """The six real patches of each sensor that lie in the package bigearthnet-common, and the oracle rasterio."""
 
-import importlib.util
 import io
 import tarfile
 
@@ -17,9 +16,6 @@ from swath.datasets.bigearthnet.gdf_builder import SCHEMA
 from swath.datasets.bigearthnet.lists import data_file
 from swath.prepare import index, pack
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("bigearthnet_common") is None, reason="the extra [bigearthnet] is not installed"
-)
 AUSTRIA = "S2A_MSIL2A_20170613T101031_87_48"
 
 

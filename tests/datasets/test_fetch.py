@@ -124,9 +124,11 @@ def test_a_server_that_ignores_the_range_begins_again(tmp_path, serve, plan):
     assert got(serve(*plan), tmp_path) == 100_000 + len(CONTENT)
 
 
-@pytest.mark.parametrize("plan", [("all no length",), ("says more", "all")])
-def test_a_length_that_is_missing_or_too_large_does_no_harm(tmp_path, serve, plan):
-    got(serve(*plan), tmp_path)
+@pytest.mark.parametrize(("plan", "asked"), [(("all no length",), 1), (("says more", "all"), 2)])
+def test_a_length_that_is_missing_or_too_large_does_no_harm(tmp_path, serve, plan, asked):
+    server = serve(*plan)
+    assert got(server, tmp_path) == len(CONTENT)
+    assert len(server.asked) == asked
 
 
 @pytest.mark.parametrize("lie", ["says less", "other bytes"])
