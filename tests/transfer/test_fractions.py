@@ -67,7 +67,7 @@ def test_the_sentence_says_the_equal_share_and_is_honest_beyond_what_was_measure
     assert said.startswith("With 10 % of the labels the pretrained ViT (0.600) equals")
     assert said.endswith("the untrained ViT with 32 % (interpolated).")
     beyond = label_sentence("pretrained ViT", 0.9, 0.1, rival="untrained ViT", curve=curve)
-    assert "better than the untrained ViT with any share that was measured (up to 100 %: 0.800)" in beyond
+    assert "more than the untrained ViT with any share that was measured (up to 100 %: 0.800)" in beyond
     below = label_sentence("pretrained ViT", 0.1, 1.0, rival="untrained ViT", curve=curve)
     assert below.startswith("With 100 % of the labels")
-    assert "worse than the untrained ViT with the smallest share that was measured (1 %: 0.200)" in below
+    assert "less than the untrained ViT with the smallest share that was measured (1 %: 0.200)" in below

@@ -69,12 +69,12 @@ def label_sentence(
     begin = f"With {percent(at)} of the labels the {name} ({value:.3f})"
     if found is None:
         return (
-            f"{begin} is better than the {rival} with any share that was measured "
+            f"{begin} reaches more than the {rival} with any share that was measured "
             f"(up to {percent(fractions[-1])}: {max(values):.3f})."
         )
     if found == 0.0:
         return (
-            f"{begin} is worse than the {rival} with the smallest share that was measured "
+            f"{begin} reaches less than the {rival} with the smallest share that was measured "
             f"({percent(fractions[0])}: {values[0]:.3f})."
         )
     return f"{begin} equals the {rival} with {percent(found)} (interpolated)."
